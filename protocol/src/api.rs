@@ -1,0 +1,1 @@
+//! What the admin API sends and takes, as JSON.

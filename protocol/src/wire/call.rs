@@ -1,0 +1,78 @@
+//! One question and one answer on a stream of their own.
+//!
+//! The first frame is a [`Request`], the answer a [`Response`]. `Blob` and `Snapshot` answers are
+//! followed by raw bytes up to the stream's end.
+
+use bincode::{Decode, Encode};
+
+use crate::wire::telemetry::HostMetrics;
+use crate::{Digest, HostId, LogIndex, Timestamp, VmId};
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Request {
+    /// To a member: a new certificate for the caller's key request (PKCS #10 DER).
+    RenewCertificate { csr: Vec<u8> },
+    /// To a member: one blob of an image, for agents and for members that lack it.
+    Blob { digest: Digest },
+    /// To the leader, from a member: propose an encoded command and wait until it is applied.
+    Propose { command: Vec<u8> },
+    /// To the leader, from a member: the index a linearizable read must wait for.
+    ReadIndex,
+    /// To a member: its last hour of metrics of a host.
+    Metrics { host: HostId, since: Timestamp },
+    /// To an agent: the newest part of a VM's serial console.
+    ConsoleTail { vm: VmId, bytes_max: u32 },
+    /// To the leader, from a member: start a change of the set of members.
+    ChangeMembers(MemberChange),
+    /// To a member, from the leader: the newest snapshot is on this stream.
+    InstallSnapshot { index: LogIndex, len: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum MemberChange {
+    /// Let a learner vote.
+    Promote {
+        member: crate::MemberId,
+    },
+    Remove {
+        member: crate::MemberId,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum Response {
+    Certificate {
+        certificate: Vec<u8>,
+    },
+    /// The blob's zstd bytes follow.
+    Blob {
+        stored_len: u64,
+    },
+    /// The encoded outcome of the command.
+    Applied {
+        index: LogIndex,
+        outcome: Vec<u8>,
+    },
+    ReadIndex {
+        index: LogIndex,
+    },
+    Metrics(Option<HostMetrics>),
+    Console(Vec<u8>),
+    Done,
+    Refused(CallRefusal),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, thiserror::Error)]
+pub enum CallRefusal {
+    /// Ask that member, or any other one after a while when it is not known.
+    #[error("not the leader")]
+    NotLeader { leader: Option<crate::MemberId> },
+    #[error("not found: {0}")]
+    NotFound(String),
+    #[error("not allowed: {0}")]
+    Forbidden(String),
+    #[error("cannot answer now: {0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Rejected(String),
+}
