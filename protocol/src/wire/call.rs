@@ -22,8 +22,6 @@ pub enum Request {
     Metrics { host: HostId, since: Timestamp },
     /// To an agent: the newest part of a VM's serial console.
     ConsoleTail { vm: VmId, bytes_max: u32 },
-    /// To the leader, from a member: start a change of the set of members.
-    ChangeMembers(MemberChange),
     /// To a member, from the leader: the newest snapshot is on this stream.
     InstallSnapshot { index: LogIndex, len: u64 },
 }

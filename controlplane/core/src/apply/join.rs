@@ -1,0 +1,142 @@
+//! Letting new hosts and members in.
+
+use novacron_protocol::host::Connectivity;
+use novacron_protocol::join_token::JoinRole;
+use novacron_protocol::limits::{HOSTS_MAX, MEMBERS_MAX};
+use novacron_protocol::{Generation, MemberId};
+
+use super::{Context, check_room};
+use crate::command::Redemption;
+use crate::event::{EventKind, Object};
+use crate::host::{Host, Usage};
+use crate::member::{Member, MemberRole};
+use crate::outcome::{Applied, Outcome, Refusal, RefusalCode};
+use crate::state::State;
+
+impl State {
+    /// Lets the bearer of a token in. A key that is in already gets the same answer again, so a
+    /// newcomer whose answer was lost may ask once more.
+    pub(super) fn redeem(&mut self, context: &mut Context, join: &Redemption) -> Applied {
+        let admitted = self.check_token(join).and_then(|()| match self.admitted_before(join) {
+            Some(outcome) => Ok((outcome, false)),
+            None => self.admit(context, join).map(|outcome| (outcome, true)),
+        });
+        match admitted {
+            Ok((outcome, fresh)) => {
+                if fresh && let Some(token) = self.tokens.get_mut(&join.token) {
+                    token.uses_left -= 1;
+                }
+                Ok(outcome)
+            }
+            Err(refusal) => {
+                let message = format!("join of {} refused: {refusal}", join.name);
+                self.emit(context, EventKind::AccessRefused, Object::Token(join.token), message);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn check_token(&self, join: &Redemption) -> Result<(), Refusal> {
+        let unknown =
+            || Refusal::new(RefusalCode::TokenUnknown, "no such token, or its secret is wrong");
+        let token = self.tokens.get(&join.token).ok_or_else(unknown)?;
+        if !token.secret.matches(&join.secret) {
+            return Err(unknown());
+        }
+        if token.role != join.role {
+            return Err(Refusal::new(RefusalCode::TokenWrongRole, "the token is for another role"));
+        }
+        if token.is_expired(self.clock) {
+            return Err(Refusal::new(RefusalCode::TokenExpired, "the token expired"));
+        }
+        if token.uses_left == 0 && self.admitted_before(join).is_none() {
+            return Err(Refusal::new(RefusalCode::TokenUsedUp, "the token has no uses left"));
+        }
+        Ok(())
+    }
+
+    fn admitted_before(&self, join: &Redemption) -> Option<Outcome> {
+        match join.role {
+            JoinRole::Host => {
+                let known = self.hosts.values().find(|host| host.key == join.key);
+                known.map(|host| Outcome::Host(host.id))
+            }
+            JoinRole::Member => {
+                let known = self.members.values().find(|member| member.key == join.key);
+                known.map(|member| Outcome::Member(member.id))
+            }
+        }
+    }
+
+    fn admit(&mut self, context: &mut Context, join: &Redemption) -> Applied {
+        if self.revoked.contains(&join.key) {
+            return Err(Refusal::conflict("this key was revoked; join with a new one"));
+        }
+        match join.role {
+            JoinRole::Host => self.admit_host(context, join),
+            JoinRole::Member => self.admit_member(context, join),
+        }
+    }
+
+    fn admit_host(&mut self, context: &mut Context, join: &Redemption) -> Applied {
+        check_room(self.hosts.len(), HOSTS_MAX, "hosts")?;
+        if self.index.hosts_by_name.contains_key(&join.name) {
+            let message = format!("there is a host {} already; remove it first", join.name);
+            return Err(Refusal::new(RefusalCode::NameTaken, message).on("name"));
+        }
+        if self.hosts.contains_key(&join.host) {
+            return Err(Refusal::conflict("this host id is in use"));
+        }
+        self.hosts.insert(
+            join.host,
+            Host {
+                id: join.host,
+                name: join.name.clone(),
+                inventory: None,
+                connectivity: Connectivity::Joining,
+                connectivity_since: self.clock,
+                cordon: None,
+                generation: Generation(0),
+                accepted: Generation(0),
+                key: join.key,
+                joined_at: self.clock,
+                changed: self.applied,
+                allocated: Usage::default(),
+            },
+        );
+        self.index.hosts_by_name.insert(join.name.clone(), join.host);
+        let message = format!("host {} joined", join.name);
+        self.emit(context, EventKind::HostJoined, Object::Host(join.host), message);
+        Ok(Outcome::Host(join.host))
+    }
+
+    fn admit_member(&mut self, context: &mut Context, join: &Redemption) -> Applied {
+        check_room(self.members.len(), MEMBERS_MAX, "members")?;
+        let Some(addresses) = join.member else {
+            return Err(Refusal::new(RefusalCode::Invalid, "a member must say where it listens"));
+        };
+        let same_place = |member: &Member| {
+            member.addresses.cluster == addresses.cluster || member.name == join.name
+        };
+        if let Some(other) = self.members.values().find(|member| same_place(member)) {
+            let message = format!("member {} has this name or address already", other.id);
+            return Err(Refusal::new(RefusalCode::NameTaken, message).on("name"));
+        }
+        let id = MemberId(self.last_member.0 + 1);
+        self.last_member = id;
+        self.members.insert(
+            id,
+            Member {
+                id,
+                name: join.name.clone(),
+                addresses,
+                role: MemberRole::Joining,
+                key: join.key,
+                joined_at: self.clock,
+            },
+        );
+        let message = format!("member {id} ({}) joined at {}", join.name, addresses.cluster);
+        self.emit(context, EventKind::MemberJoined, Object::Member(id), message);
+        Ok(Outcome::Member(id))
+    }
+}
