@@ -1,1 +1,25 @@
-//! The pure part of DWCP: no sockets, no clock, no random source.
+//! The pure part of DWCP: decisions without sockets, clocks or random sources.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`backoff`] | how long to wait before the next dial |
+//! | [`certificate`] | when to renew a certificate, and when to try again |
+//! | [`class`] | what is sent next, and how much of each class may wait |
+//! | [`header`] | what the first byte of a stream says |
+//! | [`link`] | what one link to a member does next |
+//!
+//! Time comes in as an argument (`Duration` since an arbitrary start for spans, [`Timestamp`] for
+//! certificates, whose ends are wall-clock), randomness as a `u64` of entropy.
+//!
+//! [`Timestamp`]: novacron_protocol::Timestamp
+
+pub mod backoff;
+pub mod certificate;
+pub mod class;
+pub mod header;
+pub mod link;
+
+/// The share of `span` that `entropy` picks: uniform in `0..=span` when `entropy` is uniform.
+fn share(span: std::time::Duration, entropy: u64) -> std::time::Duration {
+    span.mul_f64(entropy as f64 / u64::MAX as f64)
+}
