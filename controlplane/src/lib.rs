@@ -1,1 +1,15 @@
-//! Placeholder.
+//! A control-plane member: Raft, storage, sessions with agents and members, the admin API.
+//!
+//! ```text
+//!  agents, members ==QUIC== sessions -- leader loops --.
+//!                                                      v
+//!  clients ==HTTPS== api --> cluster (handle) --> raft driver --> log, snapshots (sled)
+//!                                  ^-- State, published after every apply --'
+//! ```
+
+pub mod api;
+pub mod blobs;
+pub mod clock;
+pub mod cluster;
+pub mod peers;
+pub mod telemetry;
