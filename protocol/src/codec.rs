@@ -46,6 +46,18 @@ pub fn decode<T: Decode<()>>(bytes: &[u8], max: usize) -> Result<T, CodecError> 
     }
 }
 
+/// Decodes one `T` from the beginning of `bytes`, which may be `max` long, and leaves the rest
+/// alone: for messages whose first fields are fixed for all time.
+pub fn decode_prefix<T: Decode<()>>(bytes: &[u8], max: usize) -> Result<T, CodecError> {
+    let what = short_name::<T>();
+    if bytes.len() > max {
+        return Err(CodecError::TooLong { len: bytes.len(), max });
+    }
+    bincode::decode_from_slice(bytes, CONFIG)
+        .map(|(value, _)| value)
+        .map_err(|error| CodecError::Malformed { what, detail: error.to_string() })
+}
+
 /// The type's name without its path, for messages to people.
 fn short_name<T>() -> &'static str {
     let full = std::any::type_name::<T>();

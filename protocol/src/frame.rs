@@ -45,6 +45,11 @@ impl FrameDecoder {
         Ok(Some(self.buffer.split_to(len).freeze()))
     }
 
+    /// What came after the frames taken so far: the raw bytes that follow them on the stream.
+    pub fn into_remainder(self) -> Bytes {
+        self.buffer.freeze()
+    }
+
     /// Bytes of a frame that has begun and not ended: a stream that ends here was cut.
     pub fn buffered_bytes(&self) -> usize {
         self.buffer.len()

@@ -40,6 +40,17 @@ pub enum HelloAnswer {
     Refused(HelloRefusal),
 }
 
+/// Shows a renewed certificate on a live session: one frame on a stream of its own. The session's
+/// deadline moves to the new certificate's end.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct CertificateUpdate {
+    /// DER, for the same peer as before.
+    pub certificate: Vec<u8>,
+    /// By the certificate's key, over keying material exported from this session's TLS, which
+    /// binds it to this session and side.
+    pub signature: Vec<u8>,
+}
+
 /// Why a session was refused. Also the reason in the connection's close.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 pub enum HelloRefusal {
