@@ -22,6 +22,7 @@ pub mod authority;
 pub mod body;
 pub mod call;
 pub mod certificate;
+mod clock;
 pub mod close;
 pub mod endpoint;
 pub mod identity;
@@ -30,6 +31,7 @@ pub mod links;
 pub mod renew;
 pub mod revocation;
 pub mod session;
+mod tls;
 
 pub use authority::ClusterAuthority;
 pub use body::Body;
