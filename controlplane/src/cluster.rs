@@ -2,15 +2,39 @@
 
 use std::time::Duration;
 
-use novacron_controlplane_core::outcome::Applied;
+use novacron_controlplane_core::command::RequestKey;
+use novacron_controlplane_core::outcome::{self, Applied};
 use novacron_controlplane_core::{Envelope, State};
-use novacron_protocol::{LogIndex, MemberId, Term};
+use novacron_protocol::wire::Class;
+use novacron_protocol::wire::call::{CallRefusal, Request, Response};
+use novacron_protocol::wire::hello::Peer;
+use novacron_protocol::{Digest, LogIndex, MemberId, RequestId, Term};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::peers::Peers;
+use crate::raft::{Handle, ProposeRefusal};
+
+/// How long a proposal or read is tried through leader changes before the caller is told to come
+/// back: several elections.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one try of a read may take before its answer counts as lost.
+const READ_TRY: Duration = Duration::from_millis(500);
+/// Pause before the next try when nothing said that things have changed.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// What clients are told to wait after `Unavailable`.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A cheap handle to this member's part of the cluster. Everything works on every member: what
 /// only the leader can do is forwarded to it.
 #[derive(Debug, Clone)]
-pub struct Cluster;
+pub struct Cluster {
+    raft: Handle,
+    peers: Peers,
+    clock: Clock,
+}
 
 /// How fresh a read must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +70,10 @@ pub struct Status {
     pub leader: Option<MemberId>,
     pub applied: LogIndex,
     pub committed: LogIndex,
+    /// Whether this member leads and has applied all that leaders before it committed.
+    pub ready: bool,
+    /// When a leader was last heard, on the member's own clock.
+    pub leader_heard: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,29 +88,188 @@ pub enum ClusterError {
     NotLeader { leader: Option<MemberId> },
 }
 
-#[expect(unused_variables, clippy::unimplemented, reason = "signatures first")]
+/// What came of one try at the leader.
+enum Try {
+    Done(Written),
+    Again(String),
+    GiveUp(ClusterError),
+}
+
 impl Cluster {
+    pub fn new(raft: Handle, peers: Peers, clock: Clock) -> Self {
+        Self { raft, peers, clock }
+    }
+
     /// Proposes and waits until the command is applied. Goes on through leader changes; an
     /// envelope without a request key is given a fresh one first, so that it is done at most once.
-    pub async fn propose(&self, envelope: Envelope) -> Result<Written, ClusterError> {
-        unimplemented!()
+    pub async fn propose(&self, mut envelope: Envelope) -> Result<Written, ClusterError> {
+        envelope.request.get_or_insert_with(fresh_key);
+        let command =
+            envelope.encode().map_err(|error| ClusterError::TooLarge(error.to_string()))?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut status = self.raft.status();
+        loop {
+            let seen = *status.borrow_and_update();
+            let reason = match self.try_propose(&seen, &command).await {
+                Try::Done(written) => return Ok(written),
+                Try::GiveUp(error) => return Err(error),
+                Try::Again(reason) => reason,
+            };
+            if Instant::now() >= deadline {
+                return Err(unavailable(reason));
+            }
+            wait_for_change(&mut status, seen).await;
+        }
     }
 
     pub async fn read(&self, consistency: Consistency) -> Result<View, ClusterError> {
-        unimplemented!()
+        let status = *self.raft.status().borrow();
+        let leads = status.leader == Some(status.member);
+        match consistency {
+            Consistency::Stale => {}
+            Consistency::Leader if leads => {}
+            Consistency::Leader => {
+                return Err(ClusterError::NotLeader { leader: status.leader });
+            }
+            Consistency::Linearizable => self.wait_for_read().await?,
+        }
+        let staleness = match leads {
+            true => Duration::ZERO,
+            false => self.clock.now().saturating_sub(status.leader_heard),
+        };
+        Ok(View { state: self.state(), staleness })
     }
 
     /// What this member has applied; a clone is O(1).
     pub fn state(&self) -> State {
-        unimplemented!()
+        self.raft.state().borrow().clone()
     }
 
     /// The applied state after every change.
     pub fn watch(&self) -> watch::Receiver<State> {
-        unimplemented!()
+        self.raft.state()
     }
 
     pub fn status(&self) -> Status {
-        unimplemented!()
+        *self.raft.status().borrow()
     }
+
+    /// The status after every change.
+    pub fn watch_status(&self) -> watch::Receiver<Status> {
+        self.raft.status()
+    }
+
+    /// The leader's answer to a proposal that another member passes on.
+    pub async fn answer_proposal(&self, command: Vec<u8>) -> Response {
+        if let Err(error) = Envelope::decode(&command) {
+            return Response::Refused(CallRefusal::Rejected(error.to_string()));
+        }
+        match self.raft.propose(command).await {
+            Ok(written) => match outcome::encode_applied(&written.applied) {
+                Ok(outcome) => Response::Applied { index: written.index, outcome },
+                Err(error) => Response::Refused(CallRefusal::Rejected(error.to_string())),
+            },
+            Err(ProposeRefusal::NotLeader { leader }) => {
+                Response::Refused(CallRefusal::NotLeader { leader })
+            }
+            Err(error) => Response::Refused(CallRefusal::Unavailable(error.to_string())),
+        }
+    }
+
+    async fn try_propose(&self, seen: &Status, command: &[u8]) -> Try {
+        let written = match seen.leader {
+            None => return Try::Again("no leader is known".to_owned()),
+            Some(leader) if leader == seen.member => self.raft.propose(command.to_vec()).await,
+            Some(leader) => return self.forward(leader, command).await,
+        };
+        match written {
+            Ok(written) => Try::Done(written),
+            Err(error @ (ProposeRefusal::NotLeader { .. } | ProposeRefusal::Lost)) => {
+                Try::Again(error.to_string())
+            }
+            Err(error @ (ProposeRefusal::Busy | ProposeRefusal::Stopping)) => {
+                Try::GiveUp(unavailable(error.to_string()))
+            }
+        }
+    }
+
+    async fn forward(&self, leader: MemberId, command: &[u8]) -> Try {
+        let request = Request::Propose { command: command.to_vec() };
+        match self.peers.call(Peer::Member(leader), Class::Command, &request).await {
+            Ok((Response::Applied { index, outcome }, _)) => {
+                match outcome::decode_applied(&outcome) {
+                    Ok(applied) => Try::Done(Written { index, applied }),
+                    Err(error) => Try::GiveUp(unavailable(error.to_string())),
+                }
+            }
+            Ok((Response::Refused(refusal), _)) => Try::Again(refusal.to_string()),
+            Ok(_) => Try::GiveUp(unavailable("the leader's answer makes no sense".to_owned())),
+            Err(error) => Try::Again(format!("leader {leader}: {error}")),
+        }
+    }
+
+    /// Waits until this member has applied all that was acknowledged before now.
+    async fn wait_for_read(&self) -> Result<(), ClusterError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut status = self.raft.status();
+        loop {
+            let seen = *status.borrow_and_update();
+            let reason = match timeout(READ_TRY, self.raft.read_index()).await {
+                Ok(Ok(index)) => return self.wait_until_applied(index, deadline).await,
+                Ok(Err(refusal)) => refusal.to_string(),
+                Err(_) => "no quorum answered".to_owned(),
+            };
+            if Instant::now() >= deadline {
+                return Err(unavailable(reason));
+            }
+            wait_for_change(&mut status, seen).await;
+        }
+    }
+
+    async fn wait_until_applied(
+        &self,
+        index: LogIndex,
+        deadline: Instant,
+    ) -> Result<(), ClusterError> {
+        let mut state = self.raft.state();
+        let reached = state.wait_for(|state| state.applied() >= index);
+        match timeout_at(deadline, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(unavailable("this member is stopping".to_owned())),
+            Err(_) => Err(unavailable("this member is behind".to_owned())),
+        }
+    }
+}
+
+impl Status {
+    pub(crate) fn idle(member: MemberId) -> Self {
+        Self {
+            member,
+            term: Term(0),
+            leader: None,
+            applied: LogIndex(0),
+            committed: LogIndex(0),
+            ready: false,
+            leader_heard: Duration::ZERO,
+        }
+    }
+
+    pub fn leads(&self) -> bool {
+        self.leader == Some(self.member)
+    }
+}
+
+/// Waits until who leads has changed, but not for long: some failures change nothing.
+async fn wait_for_change(status: &mut watch::Receiver<Status>, seen: Status) {
+    let changed = status.wait_for(|now| (now.leader, now.term) != (seen.leader, seen.term));
+    let _ = timeout(RETRY_PAUSE, changed).await;
+}
+
+fn unavailable(reason: String) -> ClusterError {
+    ClusterError::Unavailable { reason, retry_after: RETRY_AFTER }
+}
+
+fn fresh_key() -> RequestKey {
+    let id = Uuid::new_v4();
+    RequestKey { id: RequestId::from_uuid(id), fingerprint: Digest::of(id.as_bytes()) }
 }

@@ -12,4 +12,5 @@ pub mod blobs;
 pub mod clock;
 pub mod cluster;
 pub mod peers;
+pub mod raft;
 pub mod telemetry;

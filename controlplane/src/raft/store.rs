@@ -1,0 +1,74 @@
+//! What Raft must find again after a power cut, behind one small trait.
+//!
+//! Every call returns only after its effect is durable. A store never repairs silently: anything
+//! damaged is refused by name, with what the operator can do.
+
+use novacron_protocol::wire::raft::{Entry, SnapshotMeta};
+use novacron_protocol::{LogIndex, MemberId, Term};
+
+/// A member's term, vote and commit index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct HardState {
+    pub term: Term,
+    pub vote: Option<MemberId>,
+    pub commit: LogIndex,
+}
+
+/// A snapshot of the state with where it stands in the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct StoredSnapshot {
+    pub meta: SnapshotMeta,
+    /// A sealed record of the state; empty when the member has none yet.
+    pub state: Vec<u8>,
+}
+
+/// Everything a store holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loaded {
+    pub hard_state: HardState,
+    pub snapshot: StoredSnapshot,
+    /// Entries after the snapshot, without gaps.
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk did not do what it was told. The member must stop: a retried sync may lie.
+    #[error("cannot write the log: {0}")]
+    Failed(String),
+    /// What is on disk is not what was written.
+    #[error(
+        "the log in {path} is damaged ({what}); this member must not vote with it. Stop it, remove \
+         it from the cluster (`novacron member remove`), move the directory away and join again"
+    )]
+    Corrupt { path: String, what: String },
+    #[error("cannot open the log in {path}: {detail}")]
+    Unavailable { path: String, detail: String },
+}
+
+/// A durable log. Used by one thread.
+pub trait LogStore: Send + std::fmt::Debug {
+    /// Everything that was kept, verified.
+    fn load(&mut self) -> Result<Loaded, StoreError>;
+
+    /// Keeps `entries`, and `hard_state` when given. Entries from the first of `entries` on that
+    /// were kept before are replaced.
+    fn append(
+        &mut self,
+        entries: &[Entry],
+        hard_state: Option<HardState>,
+    ) -> Result<(), StoreError>;
+
+    /// Keeps a snapshot of this member's own making; the log stays.
+    fn save_snapshot(&mut self, snapshot: &StoredSnapshot) -> Result<(), StoreError>;
+
+    /// Replaces everything by a snapshot from the leader.
+    fn install_snapshot(
+        &mut self,
+        snapshot: &StoredSnapshot,
+        hard_state: HardState,
+    ) -> Result<(), StoreError>;
+
+    /// Drops entries up to and including `index`, which a kept snapshot covers.
+    fn compact(&mut self, index: LogIndex) -> Result<(), StoreError>;
+}
