@@ -1,1 +1,3 @@
 //! Placeholder.
+pub mod files;
+pub mod hypervisor;
