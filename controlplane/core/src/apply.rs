@@ -11,7 +11,8 @@ mod operation;
 mod people;
 mod vm;
 
-use novacron_protocol::LogIndex;
+use novacron_protocol::wire::hello::Peer;
+use novacron_protocol::{LogIndex, Millis};
 
 use crate::command::{Actor, COMMAND_VERSION, Command, Envelope};
 use crate::event::{Event, EventKind, Object};
@@ -19,6 +20,9 @@ use crate::outcome::{Applied, Outcome, Refusal, RefusalCode};
 use crate::state::State;
 
 pub use membership::Configuration;
+
+/// No certificate of a host or member lives longer.
+pub const CERTIFICATE_LIFE_MAX: Millis = Millis(366 * 24 * 3600 * 1000);
 
 /// What the applied entry carries along while it is applied.
 pub(crate) struct Context {
@@ -119,6 +123,15 @@ impl State {
             message: message.into(),
         });
         context.ordinal += 1;
+    }
+
+    /// Makes all certificates of `peer` worthless. Ids are never used again, so that this needs to
+    /// be kept only as long as a certificate can live.
+    fn revoke(&mut self, peer: Peer) {
+        let clock = self.clock;
+        let revoked = self.revoked.iter().filter(|(_, at)| clock - **at < CERTIFICATE_LIFE_MAX);
+        self.revoked = revoked.map(|(peer, at)| (*peer, *at)).collect();
+        self.revoked.insert(peer, clock);
     }
 
     fn record_refusal(&mut self, context: &mut Context, what: &str, why: &str) -> Applied {

@@ -18,6 +18,7 @@ pub mod host;
 pub mod image;
 pub mod liveness;
 pub mod member;
+pub mod membership;
 pub mod operation;
 pub mod outcome;
 pub mod placement;

@@ -3,6 +3,7 @@
 use bincode::{Decode, Encode};
 use novacron_protocol::record::{self, RecordError};
 use novacron_protocol::vm::Target;
+use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::{Digest, LogIndex, MemberId, OperationId, RequestId, Timestamp};
 
 use crate::event::{Event, EventLog};
@@ -36,7 +37,7 @@ struct Image1 {
     events: Vec<Event>,
     events_forgotten: LogIndex,
     requests: Vec<(RequestId, Answer)>,
-    revoked: Vec<Digest>,
+    revoked: Vec<(Peer, Timestamp)>,
 }
 
 impl State {
@@ -60,7 +61,7 @@ impl State {
             events: self.events.iter().cloned().collect(),
             events_forgotten: self.events.forgotten(),
             requests: self.requests.iter().map(|(id, answer)| (*id, answer.clone())).collect(),
-            revoked: self.revoked.iter().copied().collect(),
+            revoked: self.revoked.iter().map(|(peer, at)| (*peer, *at)).collect(),
         };
         record::seal(SNAPSHOT_VERSION, &image).expect("limits keep a state below a record's bound")
     }

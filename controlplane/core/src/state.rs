@@ -6,8 +6,9 @@
 
 use imbl::{OrdMap, OrdSet};
 use novacron_protocol::vm::{DesiredSet, Target};
+use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::{
-    ClusterId, Digest, HostId, ImageId, LogIndex, MemberId, Name, OperationId, Timestamp, TokenId,
+    ClusterId, HostId, ImageId, LogIndex, MemberId, Name, OperationId, Timestamp, TokenId,
     UserId, VmId,
 };
 
@@ -41,8 +42,8 @@ pub struct State {
     pub(crate) finished: OrdSet<(LogIndex, OperationId)>,
     pub(crate) events: EventLog,
     pub(crate) requests: RequestLog,
-    /// Keys (BLAKE3 of the public key) whose certificates are no longer good.
-    pub(crate) revoked: OrdSet<Digest>,
+    /// Hosts and members whose certificates are no longer good, since when.
+    pub(crate) revoked: OrdMap<Peer, Timestamp>,
     pub(crate) index: Index,
 }
 
@@ -186,13 +187,9 @@ impl State {
         &self.events
     }
 
-    /// Whether certificates of this key (BLAKE3 of the public key) are no longer good.
-    pub fn is_revoked(&self, key: &Digest) -> bool {
-        self.revoked.contains(key)
-    }
-
-    pub fn revoked(&self) -> impl Iterator<Item = &Digest> {
-        self.revoked.iter()
+    /// Hosts and members whose certificates are no longer good.
+    pub fn revoked(&self) -> impl Iterator<Item = &Peer> {
+        self.revoked.keys()
     }
 
     /// Everything `host` should have, or `None` when there is no such host.

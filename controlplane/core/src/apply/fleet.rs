@@ -1,6 +1,7 @@
 //! Hosts: what they have, whether they are heard, whether they take VMs.
 
 use novacron_protocol::HostId;
+use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::host::{Connectivity, HostInventory};
 
 use super::Context;
@@ -82,11 +83,11 @@ impl State {
                 format!("{placed} VM(s) are placed on host {}; delete them first", host.name);
             return Err(Refusal::conflict(message));
         }
-        let (name, key) = (host.name.clone(), host.key);
+        let name = host.name.clone();
         self.hosts.remove(&id);
         self.index.hosts_by_name.remove(&name);
         self.index.vms_by_host.remove(&id);
-        self.revoked.insert(key);
+        self.revoke(Peer::Host(id));
         let message = format!("host {name} removed, its identity revoked");
         self.emit(context, EventKind::HostRemoved, Object::Host(id), message);
         Ok(Outcome::Host(id))

@@ -69,9 +69,6 @@ impl State {
     }
 
     fn admit(&mut self, context: &mut Context, join: &Redemption) -> Applied {
-        if self.revoked.contains(&join.key) {
-            return Err(Refusal::conflict("this key was revoked; join with a new one"));
-        }
         match join.role {
             JoinRole::Host => self.admit_host(context, join),
             JoinRole::Member => self.admit_member(context, join),

@@ -3,6 +3,7 @@
 //! The Raft configuration is changed by the leader's membership loop, through Raft's own entries;
 //! applying one brings the roles here in line with it.
 
+use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::{LogIndex, MemberId};
 
 use super::Context;
@@ -52,9 +53,8 @@ impl State {
                 return Err(Refusal::conflict("the last voter cannot be removed"));
             }
             MemberRole::Joining => {
-                let key = member.key;
                 self.members.remove(&id);
-                self.revoked.insert(key);
+                self.revoke(Peer::Member(id));
             }
             MemberRole::Voter | MemberRole::Learner => member.role = MemberRole::Leaving,
         }
@@ -67,9 +67,8 @@ impl State {
         let Some(member) = self.members.get_mut(&id) else { return };
         match (member.role, role) {
             (MemberRole::Leaving, None) => {
-                let key = member.key;
                 self.members.remove(&id);
-                self.revoked.insert(key);
+                self.revoke(Peer::Member(id));
                 let message = format!("member {id} left");
                 self.emit(context, EventKind::MemberRemoved, Object::Member(id), message);
             }
