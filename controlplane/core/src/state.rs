@@ -183,6 +183,11 @@ impl State {
         self.index.open.iter().filter_map(|id| self.operations.get(id))
     }
 
+    /// The open operation on a VM; at most one.
+    pub fn open_operation_of(&self, vm: VmId) -> Option<&Operation> {
+        self.index.open_by_vm.get(&vm).and_then(|id| self.operations.get(id))
+    }
+
     pub fn events(&self) -> &EventLog {
         &self.events
     }
