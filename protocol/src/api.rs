@@ -39,7 +39,7 @@
 //!
 //! `{host}`, `{vm}`, `{image}` and `{user}` take an id or a whole name; `{member}` a number or a
 //! name. Lists take `limit` and `page_token`; every `GET` takes `consistency=linearizable` (the
-//! default), `leader` or `stale`. Without `after`, `/events` gives the newest `limit` as JSON, and
+//! default), `leader` or `stale`. `since_ms` is a span before now, one hour unless said. Without `after`, `/events` gives the newest `limit` as JSON, and
 //! as a stream what comes from now on.
 
 pub mod blob;

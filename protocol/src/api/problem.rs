@@ -115,7 +115,7 @@ codes! {
     NotConnected = "not-connected", 503, "The other process is not connected to this member";
     NotLeader = "not-leader", 503, "This member is not the leader";
     NotReady = "not-ready", 503, "This member is not ready";
-    LimitReached = "limit-reached", 507, "A bound of the system is reached";
+    LimitReached = "limit-reached", 409, "A bound of the system is reached";
     StorageFull = "storage-full", 507, "This member's disk is full";
 }
 
