@@ -5,6 +5,7 @@ use std::time::Duration;
 use novacron_controlplane_core::command::RequestKey;
 use novacron_controlplane_core::outcome::{self, Applied};
 use novacron_controlplane_core::{Envelope, State};
+use novacron_daemon::Clock;
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::call::{CallRefusal, Request, Response};
 use novacron_protocol::wire::hello::Peer;
@@ -13,7 +14,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use crate::clock::Clock;
 use crate::peers::Peers;
 use crate::raft::{Handle, ProposeRefusal};
 

@@ -9,8 +9,10 @@
 
 pub mod api;
 pub mod blobs;
-pub mod clock;
 pub mod cluster;
+pub mod config;
 pub mod peers;
 pub mod raft;
 pub mod telemetry;
+
+pub use novacron_daemon::clock;

@@ -1,4 +1,4 @@
-//! The only place of the control plane that reads a clock.
+//! The only place of the daemons that reads the wall clock.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
