@@ -1,0 +1,79 @@
+# The one door to NovaCron. `make` alone lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# `make demo ONCE=1` runs through, takes everything down and exits with a status.
+ONCE ?=
+# `make chaos ROUNDS=50 SEED=7` replays a run.
+ROUNDS ?= 50
+SEED ?=
+
+UNITS := $(wildcard packaging/systemd/*.service)
+LAB := target/debug/novacron-lab
+
+.PHONY: help
+help: ## List the targets
+	@echo "NovaCron"
+	awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what is missing to build, run and test (Debian; nothing when nothing is)
+	@scripts/setup.sh build lab
+
+.PHONY: build
+build: ## Build the programs and the lab
+	@scripts/setup.sh build
+	$(CARGO) build --workspace --bins
+
+.PHONY: demo
+demo: ## Run a fleet of 3 members and 3 hosts with real VMs; ONCE=1 takes it down again
+	@scripts/setup.sh build lab
+	$(CARGO) build --workspace --bins
+	NOVACRON_BIN_DIR=target/debug $(LAB) demo $(if $(ONCE),--once)
+
+.PHONY: demo-down
+demo-down: ## Take the demo down, and whatever killed labs left behind
+	@[ ! -x $(LAB) ] || $(LAB) down --all
+
+.PHONY: test
+test: ## Run every test of the workspace, end to end on real QEMU included
+	@scripts/setup.sh build lab
+	$(CARGO) build --workspace --bins
+	export NOVACRON_BIN_DIR="$$PWD/target/debug"
+	scripts/test.sh --workspace
+
+.PHONY: check
+check: ## Judge the tree without writing to it: format, lints, licences, rules, units
+	@scripts/setup.sh build check
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(CARGO) deny --log-level error check bans licenses sources
+	$(CARGO) test --locked --quiet --package novacron-tests --test tidy
+	scripts/check-units.sh $(UNITS)
+
+.PHONY: advisories
+advisories: ## Ask the RustSec database about our dependencies (needs the network)
+	@scripts/setup.sh build check
+	$(CARGO) deny check advisories
+
+.PHONY: fix
+fix: ## Format, and apply the lints' own suggestions
+	@$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+.PHONY: chaos
+chaos: ## Random requests under kill -9, ROUNDS=50 of them; SEED=n replays
+	@scripts/setup.sh build lab
+	$(CARGO) build --workspace --bins
+	export NOVACRON_BIN_DIR="$$PWD/target/debug" NOVACRON_ROUNDS=$(ROUNDS)
+	$(if $(SEED),export NOVACRON_SEED=$(SEED))
+	$(CARGO) test --package novacron-tests --test chaos -- --nocapture
+
+.PHONY: package
+package: ## Build the Debian packages into target/debian
+	@scripts/setup.sh build package
+	scripts/package.sh
