@@ -34,8 +34,7 @@ pub fn render(spec: &DomainSpec, domain_type: DomainType) -> String {
     xml.line(&format!("<memory unit='b'>{}</memory>", spec.memory.0));
     xml.line(&format!("<vcpu placement='static'>{}</vcpu>", spec.cpus));
     render_boot(&mut xml, spec, domain_type);
-    // Without ACPI there is no power button.
-    xml.line("<features><acpi/><apic/></features>");
+    xml.line(FEATURES);
     if domain_type == DomainType::Kvm {
         xml.line("<cpu mode='host-model'/>");
     }
@@ -92,6 +91,11 @@ fn render_devices(xml: &mut Xml, spec: &DomainSpec) {
 const MACHINE: &str = "virt";
 #[cfg(not(target_arch = "aarch64"))]
 const MACHINE: &str = "q35";
+/// Without ACPI there is no power button.
+#[cfg(target_arch = "aarch64")]
+const FEATURES: &str = "<features><acpi/></features>";
+#[cfg(not(target_arch = "aarch64"))]
+const FEATURES: &str = "<features><acpi/><apic/></features>";
 const ARCH: &str = std::env::consts::ARCH;
 
 /// Lines of XML, indented.
