@@ -9,8 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use novacron_protocol::wire::hello::Peer;
-use novacron_protocol::{ClusterId, HostId, MemberId};
+use novacron_protocol::{ClusterId, Digest, HostId, MemberId};
 use pem::Pem;
+use rcgen::PublicKeyData as _;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
@@ -192,6 +193,11 @@ pub(crate) fn carries_key(certificate: &[u8], key: &KeyPair) -> bool {
     use x509_parser::prelude::{FromDer, X509Certificate};
     X509Certificate::from_der(certificate)
         .is_ok_and(|(_, parsed)| parsed.public_key().raw == key.subject_public_key_info())
+}
+
+/// BLAKE3 of the public key that a request is for: how a newcomer that asks again is recognised.
+pub fn key_digest(csr: &[u8]) -> Result<Digest, AuthorityError> {
+    Ok(Digest::of(public_key(csr)?.der_bytes()))
 }
 
 /// The key of a request whose self-signature holds.

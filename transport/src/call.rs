@@ -1,43 +1,84 @@
 //! One question and one answer on a bidirectional stream of their own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::call::{Request, Response};
+use novacron_transport_core::class::Scheduler;
+use quinn::{SendStream, WriteError};
 use tokio::io::AsyncRead;
+use tokio::sync::Semaphore;
 
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::session::SessionError;
+use crate::session::connection::Connection;
+use crate::session::reader::FrameReader;
+use crate::session::writer::{FrameWriter, framed};
 
-/// A question from the peer. Dropped without an answer, the caller sees `Unanswered`.
+/// A question from the peer. Dropped without an answer, the caller sees
+/// [`SessionError::Unanswered`].
 #[derive(Debug)]
-pub struct IncomingCall;
+pub struct IncomingCall {
+    class: Class,
+    request: Request,
+    body: Body,
+    answer: FrameWriter,
+    connection: Arc<Connection>,
+    bodies: Arc<Semaphore>,
+}
 
-#[expect(unused_variables, reason = "signatures first")]
 impl IncomingCall {
+    pub(crate) fn new(
+        class: Class,
+        request: Request,
+        reader: FrameReader,
+        answer: SendStream,
+        connection: Arc<Connection>,
+        bodies: Arc<Semaphore>,
+    ) -> Self {
+        let body = Body::new(reader, Arc::clone(&connection));
+        let answer = FrameWriter::new(answer, Scheduler.share(class).priority);
+        Self { class, request, body, answer, connection, bodies }
+    }
+
     pub fn class(&self) -> Class {
-        unimplemented!()
+        self.class
     }
 
     pub fn request(&self) -> &Request {
-        unimplemented!()
+        &self.request
     }
 
     /// What follows the request, e.g. a snapshot.
     pub fn body(&mut self) -> &mut Body {
-        unimplemented!()
+        &mut self.body
     }
 
-    pub async fn respond(self, response: &Response) -> Result<(), SessionError> {
-        unimplemented!()
+    /// Resolves when the caller no longer waits for an answer.
+    pub fn abandoned(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.answer.settled()
     }
 
-    /// Answers, then sends all of `body`.
+    /// Answers. The answer is on its way, not there, when this returns.
+    pub async fn respond(mut self, response: &Response) -> Result<(), SessionError> {
+        self.write(framed(None, response)?).await?;
+        self.answer.finish();
+        Ok(())
+    }
+
+    /// Answers, then sends all of `body`; waits while too many bodies are on their way to this
+    /// peer. When reading `body` fails, the caller sees a body that was cut off.
     pub async fn respond_with_body(
-        self,
+        mut self,
         response: &Response,
         body: impl AsyncRead + Send + Unpin,
     ) -> Result<(), SessionError> {
-        unimplemented!()
+        self.write(framed(None, response)?).await?;
+        let _turn = self.bodies.acquire().await.expect("the semaphore is never closed");
+        body::send(&mut self.answer, body, &self.connection).await?;
+        self.answer.finish();
+        Ok(())
     }
 
     /// Answers, then sends bytes at hand.
@@ -46,6 +87,15 @@ impl IncomingCall {
         response: &Response,
         body: Bytes,
     ) -> Result<(), SessionError> {
-        unimplemented!()
+        self.respond_with_body(response, std::io::Cursor::new(body)).await
+    }
+
+    async fn write(&mut self, frame: Bytes) -> Result<(), SessionError> {
+        match self.answer.write(frame).await {
+            // A caller that went away needs no answer.
+            Ok(()) | Err(WriteError::Stopped(_) | WriteError::ClosedStream) => Ok(()),
+            Err(WriteError::ConnectionLost(error)) => Err(self.connection.explain(error)),
+            Err(WriteError::ZeroRttRejected) => unreachable!("0-RTT is never used"),
+        }
     }
 }

@@ -1,17 +1,28 @@
 //! The UDP socket: dials sessions, accepts sessions and joins.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use novacron_protocol::version::{SUPPORTED, VersionRange};
 use novacron_protocol::wire::hello::{HelloRefusal, Peer};
+use quinn::VarInt;
+use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::close::CloseReason;
 use crate::identity::IdentityStore;
 use crate::join::JoinExchange;
+use crate::quic;
 use crate::revocation::RevokedSet;
 use crate::session::Session;
+use crate::session::connection::EndpointClosing;
+
+mod accept;
+pub(crate) mod dial;
+mod hello;
+mod roster;
+
+use accept::Acceptor;
 
 /// What may differ between endpoints.
 #[derive(Debug, Clone)]
@@ -19,6 +30,7 @@ pub struct EndpointOptions {
     pub versions: VersionRange,
     /// Release, for people: `novacron-agent 0.1.0`.
     pub software: String,
+    /// A dial that takes longer has failed.
     pub connect_timeout: Duration,
     /// A peer that is silent for so long is lost.
     pub idle_timeout: Duration,
@@ -47,6 +59,7 @@ pub enum ConnectError {
     /// The peer does not accept our certificate.
     #[error("{addr} does not accept our certificate: {detail}")]
     NotAccepted { addr: SocketAddr, detail: String },
+    /// The peer knows us and says no.
     #[error("{addr} refused: {refusal}")]
     Refused { addr: SocketAddr, refusal: HelloRefusal },
     #[error("{addr} broke the protocol: {detail}")]
@@ -60,11 +73,36 @@ pub enum Incoming {
     Join(JoinExchange),
 }
 
-/// A bound socket. Clones are handles to the same one.
+/// A bound socket. Clones are handles to the same one; when the last is dropped, all its sessions
+/// end.
 #[derive(Debug, Clone)]
-pub struct Endpoint;
+pub struct Endpoint {
+    shared: Arc<Shared>,
+}
 
-#[expect(unused_variables, reason = "signatures first")]
+#[derive(Debug)]
+struct Shared {
+    core: Arc<Core>,
+    incoming_rx: Mutex<mpsc::Receiver<Incoming>>,
+}
+
+/// What dialling and accepting have in common.
+#[derive(Debug)]
+struct Core {
+    quic: quinn::Endpoint,
+    local_addr: SocketAddr,
+    identity: Arc<IdentityStore>,
+    options: EndpointOptions,
+    revoked: Arc<watch::Sender<RevokedSet>>,
+    closing: EndpointClosing,
+}
+
+/// Newcomers that wait for [`Endpoint::accept`]. At the bound further handshakes wait, and beyond
+/// the acceptor's own bound are refused.
+const INCOMING_WAITING_MAX: usize = 64;
+/// How long a closing endpoint waits for its last packets to leave.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl Endpoint {
     /// Binds `listen` (port 0 picks one). Must be called inside a tokio runtime.
     pub fn bind(
@@ -72,11 +110,27 @@ impl Endpoint {
         identity: Arc<IdentityStore>,
         options: EndpointOptions,
     ) -> std::io::Result<Self> {
-        unimplemented!()
+        let quic = quinn::Endpoint::new(
+            quic::endpoint_config(&identity.current()),
+            Some(quic::server_config(&identity, options.idle_timeout)),
+            quic::socket(listen)?,
+            Arc::new(quinn::TokioRuntime),
+        )?;
+        let core = Arc::new(Core {
+            local_addr: quic.local_addr()?,
+            quic,
+            identity,
+            options,
+            revoked: Arc::new(watch::Sender::default()),
+            closing: Arc::new(OnceLock::new()),
+        });
+        let (incoming_tx, incoming_rx) = mpsc::channel(INCOMING_WAITING_MAX);
+        tokio::spawn(Acceptor::new(Arc::clone(&core), incoming_tx).run());
+        Ok(Self { shared: Arc::new(Shared { core, incoming_rx: Mutex::new(incoming_rx) }) })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
-        unimplemented!()
+        self.shared.core.local_addr
     }
 
     /// Dials. `expected` is who must answer; `None` accepts any member of the cluster.
@@ -85,22 +139,42 @@ impl Endpoint {
         addr: SocketAddr,
         expected: Option<Peer>,
     ) -> Result<Session, ConnectError> {
-        unimplemented!()
+        dial::session(&self.shared.core, addr, expected).await
     }
 
-    /// The next session or join; `None` after [`Self::close`]. An endpoint whose owner never
-    /// calls this refuses newcomers once its short queue is full.
+    /// The next session or join; `None` after [`Self::close`]. May be cancelled. An endpoint
+    /// whose owner never calls this refuses newcomers once its short queue is full.
     pub async fn accept(&self) -> Option<Incoming> {
-        unimplemented!()
+        self.shared.incoming_rx.lock().await.recv().await
     }
 
     /// Replaces who is revoked; takes effect on live sessions at once.
     pub fn set_revoked(&self, revoked: RevokedSet) {
-        unimplemented!()
+        self.shared.core.revoked.send_replace(revoked);
     }
 
-    /// Closes all sessions with `reason` and waits until the peers could hear of it.
+    pub fn identity(&self) -> &Arc<IdentityStore> {
+        &self.shared.core.identity
+    }
+
+    /// Closes all sessions with `reason` and waits, shortly, until the peers could hear of it.
     pub async fn close(&self, reason: CloseReason) {
-        unimplemented!()
+        self.shared.core.close(reason);
+        let idle = self.shared.core.quic.wait_idle();
+        // Peers that are gone never acknowledge; they find out by their own timeouts.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, idle).await;
+    }
+}
+
+impl Core {
+    fn close(&self, reason: CloseReason) {
+        let reason = self.closing.get_or_init(|| reason);
+        self.quic.close(VarInt::from_u32(reason.code()), reason.text().as_bytes());
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.core.close(CloseReason::Finished);
     }
 }

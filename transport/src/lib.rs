@@ -28,12 +28,13 @@ pub mod endpoint;
 pub mod identity;
 pub mod join;
 pub mod links;
+mod quic;
 pub mod renew;
 pub mod revocation;
 pub mod session;
 mod tls;
 
-pub use authority::ClusterAuthority;
+pub use authority::{AuthorityError, ClusterAuthority};
 pub use body::Body;
 pub use call::IncomingCall;
 pub use certificate::{PeerCertificate, Serial};
