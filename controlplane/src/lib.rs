@@ -7,12 +7,18 @@
 //!                                  ^-- State, published after every apply --'
 //! ```
 
+pub mod admission;
 pub mod api;
 pub mod blobs;
+pub mod bootstrap;
 pub mod cluster;
 pub mod config;
+pub mod leader;
+pub mod member;
+pub mod outbound;
 pub mod peers;
 pub mod raft;
+pub mod sessions;
 pub mod telemetry;
 
 pub use novacron_daemon::clock;

@@ -62,15 +62,31 @@ pub trait Outbound: Send + 'static {
     /// Sends or drops; `false` when it is known not to arrive.
     fn send(&mut self, message: Message) -> bool;
 
-    /// Sends a snapshot in the background, and reports through the handle how that went.
+    /// Sends a snapshot in the background, and settles it when it arrived.
     fn send_snapshot(&mut self, snapshot: SnapshotDelivery);
 }
 
-/// A snapshot on its way to a member.
+/// A snapshot on its way to a member. Dropped without [`Self::settle`], it counts as lost.
 #[derive(Debug)]
 pub struct SnapshotDelivery {
     pub message: Message,
     pub state: Vec<u8>,
+    inbox: SyncSender<Input>,
+    arrived: bool,
+}
+
+impl SnapshotDelivery {
+    /// The member has it, durably.
+    pub fn settle(mut self) {
+        self.arrived = true;
+    }
+}
+
+impl Drop for SnapshotDelivery {
+    fn drop(&mut self) {
+        let status = if self.arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        let _ = self.inbox.try_send(Input::SnapshotDelivered { to: self.message.to, status });
+    }
 }
 
 /// Why a read's index is not known.
@@ -144,15 +160,6 @@ impl Handle {
 
     pub fn transfer_lead(&self, to: MemberId) {
         let _ = self.inbox.try_send(Input::TransferLead(to));
-    }
-
-    /// How the delivery of a snapshot went.
-    pub fn snapshot_delivered(&self, to: MemberId, arrived: Result<(), ()>) {
-        let status = match arrived {
-            Ok(()) => SnapshotStatus::Finish,
-            Err(()) => SnapshotStatus::Failure,
-        };
-        let _ = self.inbox.send(Input::SnapshotDelivered { to, status });
     }
 
     /// Asks the driver to hand over the lead and end.
@@ -524,7 +531,9 @@ impl<O: Outbound> Driver<O> {
             let message = convert::message_to_wire(message);
             if message.snapshot.is_some() {
                 let state = self.snapshot.clone();
-                self.outbound.send_snapshot(SnapshotDelivery { message, state });
+                let inbox = self.inbox_tx.clone();
+                let delivery = SnapshotDelivery { message, state, inbox, arrived: false };
+                self.outbound.send_snapshot(delivery);
             } else if !self.outbound.send(message) {
                 self.node.report_unreachable(to);
             }

@@ -16,14 +16,12 @@ pub enum Request {
     Blob { digest: Digest },
     /// To the leader, from a member: propose an encoded command and wait until it is applied.
     Propose { command: Vec<u8> },
-    /// To the leader, from a member: the index a linearizable read must wait for.
-    ReadIndex,
     /// To a member: its last hour of metrics of a host.
     Metrics { host: HostId, since: Timestamp },
     /// To an agent: the newest part of a VM's serial console.
     ConsoleTail { vm: VmId, bytes_max: u32 },
-    /// To a member, from the leader: the newest snapshot is on this stream.
-    InstallSnapshot { index: LogIndex, len: u64 },
+    /// To a member, from the leader: a Raft snapshot message; `state_len` bytes of state follow.
+    InstallSnapshot { message: Box<super::raft::Message>, state_len: u64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]

@@ -1,0 +1,167 @@
+//! Letting in newcomers that bring a join token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use novacron_controlplane_core::command::Redemption;
+use novacron_controlplane_core::member::MemberRole;
+use novacron_controlplane_core::outcome::{Outcome, Refusal, RefusalCode};
+use novacron_controlplane_core::{Actor, Command, Envelope, State};
+use novacron_daemon::Clock;
+use novacron_protocol::join_token::JoinRole;
+use novacron_protocol::wire::join::{
+    HostWelcome, JoinAnswer, JoinRefusal, JoinRequest, MemberAddress, MemberWelcome,
+};
+use novacron_protocol::{HostId, MemberId};
+use novacron_transport::authority::key_digest;
+use novacron_transport::{ClusterAuthority, JoinExchange};
+use uuid::Uuid;
+
+use crate::cluster::{Cluster, ClusterError};
+
+/// Decides on newcomers and signs their certificates.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    cluster: Cluster,
+    authority: Arc<ClusterAuthority>,
+    certificate_life: Duration,
+    clock: Clock,
+}
+
+impl Admission {
+    pub fn new(
+        cluster: Cluster,
+        authority: Arc<ClusterAuthority>,
+        certificate_life: Duration,
+        clock: Clock,
+    ) -> Self {
+        Self { cluster, authority, certificate_life, clock }
+    }
+
+    /// Answers one newcomer.
+    pub async fn handle(&self, exchange: JoinExchange) {
+        let (request, from) = (exchange.request().clone(), exchange.remote_addr());
+        let answer = match self.admit(&request, from.to_string()).await {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                tracing::warn!(name = %request.name, %from, %refusal, "newcomer refused");
+                JoinAnswer::Refused(refusal)
+            }
+        };
+        if let Err(error) = exchange.answer(&answer).await {
+            tracing::warn!(name = %request.name, %from, %error, "newcomer did not get its answer");
+        }
+    }
+
+    /// A new certificate for a host that has one already.
+    pub fn renew_host(&self, csr: &[u8], host: HostId) -> Result<Vec<u8>, String> {
+        if self.cluster.state().host(host).is_none() {
+            return Err("this host was removed".to_owned());
+        }
+        self.authority
+            .sign_host(csr, host, self.certificate_life)
+            .map_err(|error| error.to_string())
+    }
+
+    /// A new certificate for a member: this one's own, or another's that asks.
+    pub fn renew_member(&self, csr: &[u8], member: MemberId) -> Result<Vec<u8>, String> {
+        let state = self.cluster.state();
+        let known = state.member(member).ok_or("this member was removed")?;
+        let ips = [known.addresses.cluster.ip(), known.addresses.api.ip()];
+        self.authority
+            .sign_member(csr, member, &ips, self.certificate_life)
+            .map_err(|error| error.to_string())
+    }
+
+    async fn admit(&self, request: &JoinRequest, from: String) -> Result<JoinAnswer, JoinRefusal> {
+        let key = key_digest(&request.csr)
+            .map_err(|error| JoinRefusal::BadRequest(error.to_string()))?;
+        if (request.role == JoinRole::Member) != request.member.is_some() {
+            let message = "a member says where it listens, a host does not";
+            return Err(JoinRefusal::BadRequest(message.to_owned()));
+        }
+        let command = Command::Redeem(Redemption {
+            token: request.token,
+            secret: request.secret.digest(),
+            role: request.role,
+            key,
+            name: request.name.clone(),
+            host: HostId::from_uuid(Uuid::now_v7()),
+            member: request.member,
+        });
+        let actor = Actor::Unknown { address: from };
+        let envelope = Envelope::from_actor(self.clock.timestamp(), actor, command);
+        let written = self.cluster.propose(envelope).await.map_err(|error| match error {
+            ClusterError::Unavailable { reason, .. } => JoinRefusal::Unavailable(reason),
+            other => JoinRefusal::Unavailable(other.to_string()),
+        })?;
+        let state = self.cluster.state();
+        match written.applied.map_err(refusal_to_wire)? {
+            Outcome::Host(host) => self.welcome_host(&request.csr, host, &state),
+            Outcome::Member(member) => self.welcome_member(request, member, &state),
+            other => Err(JoinRefusal::Rejected(format!("unexpected outcome {other:?}"))),
+        }
+    }
+
+    fn welcome_host(
+        &self,
+        csr: &[u8],
+        host: HostId,
+        state: &State,
+    ) -> Result<JoinAnswer, JoinRefusal> {
+        let certificate = self
+            .authority
+            .sign_host(csr, host, self.certificate_life)
+            .map_err(|error| JoinRefusal::BadRequest(error.to_string()))?;
+        tracing::info!(%host, "host let in");
+        Ok(JoinAnswer::Host(HostWelcome {
+            cluster: self.authority.cluster(),
+            host,
+            certificate,
+            ca: self.authority.certificate().to_vec(),
+            members: addresses(state),
+        }))
+    }
+
+    fn welcome_member(
+        &self,
+        request: &JoinRequest,
+        member: MemberId,
+        state: &State,
+    ) -> Result<JoinAnswer, JoinRefusal> {
+        let listens = request.member.ok_or_else(|| JoinRefusal::BadRequest("no address".into()))?;
+        let ips = [listens.cluster.ip(), listens.api.ip()];
+        let certificate = self
+            .authority
+            .sign_member(&request.csr, member, &ips, self.certificate_life)
+            .map_err(|error| JoinRefusal::BadRequest(error.to_string()))?;
+        tracing::info!(%member, "member let in");
+        Ok(JoinAnswer::Member(MemberWelcome {
+            cluster: self.authority.cluster(),
+            member,
+            certificate,
+            ca: self.authority.certificate().to_vec(),
+            ca_key: self.authority.key().to_vec(),
+            members: addresses(state).into_iter().filter(|other| other.id != member).collect(),
+        }))
+    }
+}
+
+/// Where the members of `state` are dialled; those on their way out are left out.
+pub fn addresses(state: &State) -> Vec<MemberAddress> {
+    state
+        .members()
+        .filter(|member| member.role != MemberRole::Leaving)
+        .map(|member| MemberAddress { id: member.id, cluster: member.addresses.cluster })
+        .collect()
+}
+
+fn refusal_to_wire(refusal: Refusal) -> JoinRefusal {
+    match refusal.code {
+        RefusalCode::TokenUnknown => JoinRefusal::UnknownToken,
+        RefusalCode::TokenExpired => JoinRefusal::Expired,
+        RefusalCode::TokenUsedUp => JoinRefusal::UsedUp,
+        RefusalCode::TokenWrongRole => JoinRefusal::WrongRole,
+        _ => JoinRefusal::Rejected(refusal.message),
+    }
+}

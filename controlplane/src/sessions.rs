@@ -1,0 +1,243 @@
+//! Sessions that come in: newcomers, agents, other members.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use novacron_protocol::HostId;
+use novacron_protocol::MemberId;
+use novacron_protocol::codec;
+use novacron_protocol::limits::{FRAME_BYTES_MAX, RECORD_BYTES_MAX};
+use novacron_protocol::wire::Class;
+use novacron_protocol::wire::agent::{FromAgent, ToAgent};
+use novacron_protocol::wire::call::{CallRefusal, Request, Response};
+use novacron_protocol::wire::hello::Peer;
+use novacron_protocol::wire::member::FromMember;
+use novacron_protocol::wire::raft::Message;
+use novacron_transport::{CloseReason, Endpoint, IncomingCall, Incoming, Session, SessionError};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use crate::admission::{Admission, addresses};
+use crate::blobs::BlobStore;
+use crate::cluster::Cluster;
+use crate::leader::{Heard, Word};
+use crate::peers::Peers;
+use crate::raft::Handle;
+use crate::telemetry::MetricStore;
+
+/// Joins that are answered at once; more wait. Each is a replicated command.
+const JOINS_AT_ONCE: usize = 16;
+/// Calls of one peer that are answered at once; more wait.
+const CALLS_AT_ONCE: usize = 64;
+/// A snapshot body that stops arriving is given up.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(300);
+
+/// What answering peers needs.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    pub cluster: Cluster,
+    pub raft: Handle,
+    pub peers: Peers,
+    pub admission: Admission,
+    pub blobs: BlobStore,
+    pub metrics: MetricStore,
+    pub heard: mpsc::Sender<Heard>,
+}
+
+impl Sessions {
+    /// Serves whoever comes in until the endpoint closes.
+    pub async fn run(self, endpoint: Endpoint) {
+        let joins = Arc::new(Semaphore::new(JOINS_AT_ONCE));
+        while let Some(incoming) = endpoint.accept().await {
+            match incoming {
+                Incoming::Session(session) => {
+                    tokio::spawn(self.clone().serve(session));
+                }
+                Incoming::Join(exchange) => {
+                    let (admission, joins) = (self.admission.clone(), Arc::clone(&joins));
+                    tokio::spawn(async move {
+                        if let Ok(_turn) = joins.acquire().await {
+                            admission.handle(exchange).await;
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    async fn serve(self, session: Session) {
+        let peer = session.peer();
+        tracing::debug!(%peer, addr = %session.remote_addr(), "session up");
+        let calls = self.serve_calls(&session);
+        let end = match peer {
+            Peer::Member(id) => tokio::select! {
+                end = self.hear_member(&session, id) => end,
+                end = calls => end,
+            },
+            Peer::Host(id) => {
+                self.peers.insert(session.clone());
+                let end = tokio::select! {
+                    end = self.hear_agent(&session, id) => end,
+                    end = self.brief_agent(&session) => end,
+                    end = calls => end,
+                };
+                self.peers.remove(&session);
+                end
+            }
+        };
+        tracing::debug!(%peer, %end, "session ended");
+    }
+
+    async fn hear_member(&self, session: &Session, id: MemberId) -> SessionError {
+        loop {
+            let bytes = match session.recv().await {
+                Ok((_, bytes)) => bytes,
+                Err(end) => return end,
+            };
+            match codec::decode::<FromMember>(&bytes, FRAME_BYTES_MAX) {
+                Ok(FromMember::Raft(message)) if message.from == id => {
+                    self.raft.handle_message(message);
+                }
+                Ok(FromMember::Raft(_)) => {
+                    return violation(session, "a member speaks in another's name");
+                }
+                Err(error) => return violation(session, &error.to_string()),
+            }
+        }
+    }
+
+    async fn hear_agent(&self, session: &Session, host: HostId) -> SessionError {
+        loop {
+            let bytes = match session.recv().await {
+                Ok((_, bytes)) => bytes,
+                Err(end) => return end,
+            };
+            let word = match decode_agent(&bytes) {
+                Ok(FromAgent::Telemetry(batch)) => {
+                    self.metrics.push(host, batch);
+                    continue;
+                }
+                Ok(FromAgent::Heartbeat(heartbeat)) => Word::Heartbeat(heartbeat),
+                Ok(FromAgent::Inventory(inventory)) => Word::Inventory(inventory),
+                Ok(FromAgent::Report(report)) => Word::Report(report),
+                Err(detail) => return violation(session, &detail),
+            };
+            if self.heard.send(Heard { host, word }).await.is_err() {
+                return session.closed().await;
+            }
+        }
+    }
+
+    /// Keeps an agent informed of who leads and where the members are.
+    async fn brief_agent(&self, session: &Session) -> SessionError {
+        let (mut status, mut states) = (self.cluster.watch_status(), self.cluster.watch());
+        let (mut leadership, mut members) = (None, None);
+        loop {
+            let now = *status.borrow_and_update();
+            if leadership != Some((now.term, now.leader)) {
+                leadership = Some((now.term, now.leader));
+                let word = ToAgent::Leadership { term: now.term, leader: now.leader };
+                if let Err(end) = session.send(Class::Command, &word).await {
+                    return end;
+                }
+            }
+            let known = addresses(&states.borrow_and_update());
+            if members.as_ref() != Some(&known) && !known.is_empty() {
+                members = Some(known.clone());
+                if let Err(end) = session.send(Class::Command, &ToAgent::Members(known)).await {
+                    return end;
+                }
+            }
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return session.closed().await },
+                changed = states.changed() => if changed.is_err() { return session.closed().await },
+            }
+        }
+    }
+
+    async fn serve_calls(&self, session: &Session) -> SessionError {
+        let turns = Arc::new(Semaphore::new(CALLS_AT_ONCE));
+        loop {
+            let turn = Arc::clone(&turns).acquire_owned().await;
+            match session.accept_call().await {
+                Ok(call) => {
+                    let (sessions, peer) = (self.clone(), session.peer());
+                    tokio::spawn(async move {
+                        if let Err(error) = sessions.answer(peer, call).await {
+                            tracing::debug!(%peer, %error, "call not answered");
+                        }
+                        drop(turn);
+                    });
+                }
+                Err(end) => return end,
+            }
+        }
+    }
+
+    async fn answer(self, peer: Peer, mut call: IncomingCall) -> Result<(), SessionError> {
+        let request = call.request().clone();
+        let response = match (request, peer) {
+            (Request::RenewCertificate { csr }, _) => self.renew(peer, &csr),
+            (Request::Blob { digest }, _) => return self.blobs.answer(call, digest).await,
+            (Request::Propose { command }, Peer::Member(_)) => {
+                self.cluster.answer_proposal(command).await
+            }
+            (Request::Metrics { host, since }, Peer::Member(_)) => {
+                Response::Metrics(self.metrics.range(host, since))
+            }
+            (Request::InstallSnapshot { message, state_len }, Peer::Member(id)) => {
+                self.install(id, *message, state_len, &mut call).await
+            }
+            _ => refuse(CallRefusal::Forbidden(format!("{peer} may not ask this"))),
+        };
+        call.respond(&response).await
+    }
+
+    fn renew(&self, peer: Peer, csr: &[u8]) -> Response {
+        let signed = match peer {
+            Peer::Host(host) => self.admission.renew_host(csr, host),
+            Peer::Member(member) => self.admission.renew_member(csr, member),
+        };
+        match signed {
+            Ok(certificate) => Response::Certificate { certificate },
+            Err(detail) => refuse(CallRefusal::Rejected(detail)),
+        }
+    }
+
+    async fn install(
+        &self,
+        from: MemberId,
+        message: Message,
+        state_len: u64,
+        call: &mut IncomingCall,
+    ) -> Response {
+        let len = usize::try_from(state_len).unwrap_or(usize::MAX);
+        if message.from != from || message.snapshot.is_none() || len > RECORD_BYTES_MAX {
+            return refuse(CallRefusal::Rejected("not a snapshot this member can take".into()));
+        }
+        match timeout(SNAPSHOT_PATIENCE, call.body().read_exactly(len)).await {
+            Ok(Ok(state)) if self.raft.handle_snapshot(message, state.to_vec()).await => {
+                Response::Done
+            }
+            Ok(Ok(_)) => refuse(CallRefusal::Rejected("the snapshot cannot be read".into())),
+            Ok(Err(error)) => refuse(CallRefusal::Rejected(error.to_string())),
+            Err(_) => refuse(CallRefusal::Unavailable("the snapshot took too long".into())),
+        }
+    }
+}
+
+fn decode_agent(bytes: &Bytes) -> Result<FromAgent, String> {
+    codec::decode(bytes, FRAME_BYTES_MAX).map_err(|error| error.to_string())
+}
+
+fn refuse(refusal: CallRefusal) -> Response {
+    Response::Refused(refusal)
+}
+
+fn violation(session: &Session, detail: &str) -> SessionError {
+    let reason = CloseReason::Violation(detail.to_owned());
+    tracing::warn!(peer = %session.peer(), %detail, "session closed");
+    session.close(reason.clone());
+    SessionError::Closed(reason)
+}
