@@ -32,9 +32,10 @@ pub enum RenewError {
 /// with a new key's request and answers with its certificate (DER): a host with [`ask`] on a
 /// session that is up, a member with its own authority. The new identity is saved in `dir`, put
 /// into the store, and shown on live sessions, which go on.
-pub async fn keep_renewed<A>(store: Arc<IdentityStore>, dir: &Path, ask: A)
+pub async fn keep_renewed<A, F>(store: Arc<IdentityStore>, dir: &Path, ask: A)
 where
-    A: AsyncFn(Vec<u8>) -> Result<Vec<u8>, RenewError>,
+    A: Fn(Vec<u8>) -> F,
+    F: Future<Output = Result<Vec<u8>, RenewError>>,
 {
     loop {
         wait_until_due(&store).await;
@@ -52,13 +53,14 @@ where
 }
 
 /// Renews the store's identity once, now.
-pub async fn renew<A>(
+pub async fn renew<A, F>(
     store: &IdentityStore,
     dir: &Path,
     ask: A,
 ) -> Result<Arc<Identity>, RenewError>
 where
-    A: AsyncFn(Vec<u8>) -> Result<Vec<u8>, RenewError>,
+    A: FnOnce(Vec<u8>) -> F,
+    F: Future<Output = Result<Vec<u8>, RenewError>>,
 {
     let request = KeyRequest::generate()?;
     let certificate = ask(request.csr().to_vec()).await?;

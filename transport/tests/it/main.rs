@@ -1,0 +1,13 @@
+//! The transport over real sockets on the loopback interface.
+
+mod calls;
+mod classes;
+mod cluster;
+mod handshake;
+mod hostile;
+mod identity;
+mod joining;
+mod links;
+mod raw;
+mod renewal;
+mod revocation;
