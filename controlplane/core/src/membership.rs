@@ -22,11 +22,7 @@ pub enum Step {
 }
 
 /// The next step for the leader `own`; `progress` is how far each member's log agrees with its own.
-pub fn next_step(
-    state: &State,
-    own: MemberId,
-    progress: &[(MemberId, LogIndex)],
-) -> Option<Step> {
+pub fn next_step(state: &State, own: MemberId, progress: &[(MemberId, LogIndex)]) -> Option<Step> {
     let matched = |id: MemberId| progress.iter().find(|(other, _)| *other == id).map(|(_, at)| *at);
     let in_group = |id: MemberId| matched(id).is_some();
     let caught_up = |id: MemberId| {

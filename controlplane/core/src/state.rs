@@ -8,8 +8,8 @@ use imbl::{OrdMap, OrdSet};
 use novacron_protocol::vm::{DesiredSet, Target};
 use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::{
-    ClusterId, HostId, ImageId, LogIndex, MemberId, Name, OperationId, Timestamp, TokenId,
-    UserId, VmId,
+    ClusterId, HostId, ImageId, LogIndex, MemberId, Name, OperationId, Timestamp, TokenId, UserId,
+    VmId,
 };
 
 use crate::event::EventLog;

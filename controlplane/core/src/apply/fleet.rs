@@ -1,8 +1,8 @@
 //! Hosts: what they have, whether they are heard, whether they take VMs.
 
 use novacron_protocol::HostId;
-use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::host::{Connectivity, HostInventory};
+use novacron_protocol::wire::hello::Peer;
 
 use super::Context;
 use crate::event::{EventKind, Object};
