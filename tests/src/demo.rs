@@ -12,7 +12,7 @@ use novacron_protocol::api::vm::VmStatus;
 
 use crate::lab::fleet::Fleet;
 use crate::lab::guest::{self, Guest};
-use crate::lab::hypervisor::{self, Driver};
+use crate::lab::hypervisor::{self, Acceleration, Driver};
 use crate::lab::{Lab, Plan, binaries, privilege, teardown};
 use crate::wait;
 
@@ -37,10 +37,10 @@ pub fn run(ending: Ending) -> Result<()> {
         teardown::down(NAME)?;
         story.done("the demo that ran before is gone");
     }
-    let (mut lab, guest) = build_lab(&mut story, driver)?;
+    let mut lab = build_lab(&mut story, driver)?;
     start_fleet(&mut story, &mut lab)?;
     let fleet = lab.fleet();
-    run_vms(&mut story, &fleet, &guest, driver)?;
+    run_vms(&mut story, &fleet, &lab.guest, driver)?;
     lose_the_leader(&mut story, &mut lab, &fleet, driver)?;
     show_fleet(&mut story, &fleet)?;
     return_the_leader(&mut story, &mut lab, &fleet)?;
@@ -73,12 +73,20 @@ fn choose_driver(story: &mut Narrator) -> Driver {
     driver
 }
 
-fn build_lab(story: &mut Narrator, driver: Driver) -> Result<(Lab, Guest)> {
+fn build_lab(story: &mut Narrator, driver: Driver) -> Result<Lab> {
     story.step("guest", "building a tiny bootable guest from Debian's kernel");
-    let cache = binaries::target_dir()?.join("lab/guest");
+    let cache = binaries::guest_cache(&binaries::target_dir()?);
     let guest = Guest::obtain(&cache)?;
     let size = fs::metadata(&guest.kernel)?.len() + fs::metadata(&guest.initrd)?.len();
-    story.done(&format!("a bootable Linux of {} MB", size / 1_000_000));
+    story.done(&format!("a bootable Linux of {} MB, from Debian's kernel", size / 1_000_000));
+    if driver == Driver::Qemu {
+        story.step("probe", "does a guest boot with KVM here?");
+        let said = match Acceleration::probe(&guest, &cache)? {
+            Acceleration::Kvm => "guests run on KVM",
+            Acceleration::Tcg => "KVM boots no guest here: QEMU emulates the processor",
+        };
+        story.done(said);
+    }
 
     story.step("machines", "laying out namespaces, a bridge and cables");
     let plan = Plan { name: NAME.to_owned(), members: 3, hosts: 3, driver };
@@ -90,7 +98,7 @@ fn build_lab(story: &mut Narrator, driver: Driver) -> Result<(Lab, Guest)> {
         lab.start_hypervisors()?;
         story.done("a libvirtd of its own on each host");
     }
-    Ok((lab, guest))
+    Ok(lab)
 }
 
 fn start_fleet(story: &mut Narrator, lab: &mut Lab) -> Result<()> {

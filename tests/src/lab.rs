@@ -35,7 +35,8 @@ use agent::Host;
 use binaries::Binaries;
 use cli::Cli;
 use fleet::Fleet;
-use hypervisor::Driver;
+use guest::Guest;
+use hypervisor::{Acceleration, Driver};
 use member::Member;
 use network::Network;
 
@@ -58,6 +59,8 @@ pub struct Plan {
 pub struct Lab {
     pub plan: Plan,
     pub binaries: Binaries,
+    /// What VMs boot from.
+    pub guest: Guest,
     pub network: Network,
     pub members: Vec<Member>,
     pub hosts: Vec<Host>,
@@ -75,6 +78,7 @@ impl Lab {
         ensure!((1..=MEMBERS_MAX).contains(&plan.members), "1 to {MEMBERS_MAX} members");
         ensure!(plan.hosts <= HOSTS_MAX, "at most {HOSTS_MAX} hosts");
         let binaries = Binaries::obtain()?;
+        let guest = Guest::obtain(&binaries.guest_cache())?;
         teardown::down(&plan.name).context("clear what an earlier run left")?;
         interrupt::guard(&plan.name);
         let dir = teardown::state_dir(&plan.name);
@@ -85,6 +89,7 @@ impl Lab {
         let mut lab = Self {
             plan,
             binaries,
+            guest,
             network,
             members: Vec::new(),
             hosts: Vec::new(),
@@ -211,9 +216,14 @@ impl Lab {
             let member = Member::prepare(number, &self.dir, &self.network.net, &self.binaries)?;
             self.members.push(member);
         }
+        let acceleration = match self.plan.driver {
+            Driver::Qemu => Acceleration::probe(&self.guest, &self.binaries.guest_cache())?,
+            Driver::LibvirtTest | Driver::Simulated => Acceleration::Tcg,
+        };
+        let hypervisor = (self.plan.driver, acceleration);
         for number in 1..=self.plan.hosts {
             let net = self.network.attach_host(&self.plan.name, number)?;
-            let host = Host::prepare(number, &self.dir, net, self.plan.driver, &self.binaries)?;
+            let host = Host::prepare(number, &self.dir, net, hypervisor, &self.binaries)?;
             self.hosts.push(host);
         }
         Ok(())
@@ -258,10 +268,7 @@ pub fn is_lab_name(name: &str) -> bool {
 /// Waits until no other test's lab stands on this machine; the turn lasts as long as the file.
 fn wait_for_turn() -> Result<File> {
     fs::create_dir_all("/run/lock")?;
-    let file = File::options().create(true).append(true).open("/run/lock/novacron-lab")?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
-        .context("wait for a turn")?;
-    Ok(file)
+    process::lock(Path::new("/run/lock/novacron-lab"))
 }
 
 /// Does the same to all of them at once; fails with the first failure.

@@ -3,6 +3,7 @@
 //! Real processes, real sockets, real libvirt and QEMU, each host in network and mount namespaces
 //! of its own on one machine. Nothing here is linked into a product binary.
 
+pub mod chaos;
 pub mod demo;
 pub mod lab;
 pub mod tidy;

@@ -25,10 +25,9 @@ fn a_guest_boots_survives_its_libvirtd_and_is_gone_with_the_lab() -> Result<()> 
     }
     let mut lab = lay_out("bare", Driver::Qemu)?;
     lab.start_hypervisors()?;
-    let guest = Guest::obtain(&lab.binaries.target.join("lab/guest"))?;
     let console = lab.dir().join("console.log");
     let xml = lab.dir().join("domain.xml");
-    fs::write(&xml, domain(&guest, &console))?;
+    fs::write(&xml, domain(&lab.guest, &console))?;
     virsh(&lab.hosts[0].space, &["create", &xml.to_string_lossy()])?;
     let read = || tail(&console, 1 << 16);
     wait::for_true("the boot marker", BOOT, || Ok(guest::boots(&read()?, UUID) == 1))?;

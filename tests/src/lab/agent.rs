@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::binaries::Binaries;
 use super::cli::Cli;
-use super::hypervisor::{self, Domain, Driver, Libvirtd};
+use super::guest;
+use super::hypervisor::{self, Acceleration, Domain, Driver, Libvirtd};
 use super::namespace::{HostNamespace, NetNamespace};
 use super::process::{self, Daemon};
 
@@ -31,7 +32,7 @@ impl Host {
         number: u8,
         lab_dir: &Path,
         net: NetNamespace,
-        driver: Driver,
+        hypervisor: (Driver, Acceleration),
         binaries: &Binaries,
     ) -> Result<Self> {
         let dir = lab_dir.join(host_name(number));
@@ -40,7 +41,7 @@ impl Host {
         let cache = binaries.target.join("lab/libvirt-cache");
         let space = HostNamespace::create(net, &dir, &cache)?;
         let config = dir.join("agent.toml");
-        fs::write(&config, agent_config(number, &data, driver))?;
+        fs::write(&config, agent_config(number, &data, hypervisor))?;
         let mut argv = space.entry()?;
         let run = [&binaries.agent, Path::new("run"), Path::new("--config"), &config];
         argv.extend(run.map(|part| part.to_string_lossy().into_owned()));
@@ -82,14 +83,38 @@ impl Host {
         &self.data
     }
 
-    /// Files under the agent's data whose name or directory contains `needle`: what a VM left.
+    /// The file that QEMU writes the serial console of VM `uuid` to.
+    pub fn console_file(&self, uuid: &str) -> Result<PathBuf> {
+        let marker = format!("{} {uuid} ", guest::READY);
+        let mut dirs = vec![self.data.clone()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(&dir)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else if path.metadata()?.len() < CONSOLE_BYTES_MAX
+                    && fs::read(&path).is_ok_and(|b| String::from_utf8_lossy(&b).contains(&marker))
+                {
+                    return Ok(path);
+                }
+            }
+        }
+        bail!("no file on {} holds the console of {uuid}", self.name())
+    }
+
+    /// Files and directories on this host, libvirt's log aside, whose name contains `needle`:
+    /// what a VM left.
     pub fn files_about(&self, needle: &str) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        let mut dirs = vec![self.data.clone(), self.space.dir().to_owned()];
+        let mut dirs = vec![self.space.dir().to_owned()];
         while let Some(dir) = dirs.pop() {
             let Ok(entries) = fs::read_dir(&dir) else { continue };
             for entry in entries {
                 let entry = entry?;
+                // libvirt keeps a log for each domain that ever was; that is its own business.
+                if entry.path() == self.space.dir().join("log") {
+                    continue;
+                }
                 if entry.file_name().to_string_lossy().contains(needle) {
                     found.push(entry.path());
                 }
@@ -113,16 +138,22 @@ pub fn host_name(number: u8) -> String {
     format!("h{number}")
 }
 
-fn agent_config(number: u8, data: &Path, driver: Driver) -> String {
+fn agent_config(number: u8, data: &Path, hypervisor: (Driver, Acceleration)) -> String {
+    let (driver, acceleration) = hypervisor;
     // Samples every 2 s: whoever watches the demo does not wait 10 s for the first.
     format!(
         "name = \"{}\"\n\
          data_dir = \"{}\"\n\
          hypervisor = \"{}\"\n\
+         acceleration = \"{}\"\n\
          metrics_interval_ms = 2000\n\
          labels = {{ rack = \"r{number}\" }}\n",
         host_name(number),
         data.display(),
         driver.uri(),
+        acceleration.as_str(),
     )
 }
+
+/// Larger files are images and disks, not consoles.
+const CONSOLE_BYTES_MAX: u64 = 1 << 20;

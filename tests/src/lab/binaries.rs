@@ -45,6 +45,18 @@ impl Binaries {
     }
 }
 
+impl Binaries {
+    /// Where the tiny guest is kept between runs.
+    pub fn guest_cache(&self) -> PathBuf {
+        guest_cache(&self.target)
+    }
+}
+
+/// Where the tiny guest is kept below a target directory.
+pub fn guest_cache(target: &Path) -> PathBuf {
+    target.join("lab/guest")
+}
+
 /// Root of the source tree.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate is inside the workspace")

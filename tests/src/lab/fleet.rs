@@ -66,7 +66,7 @@ impl Fleet {
 
     /// The newest part of a VM's serial console.
     pub fn console(&self, vm: &str) -> Result<String> {
-        self.cli.run(&["vm", "console", vm])
+        self.cli.run(&["vm", "console", vm, "--tail", CONSOLE_TAIL])
     }
 
     pub fn import_linux(&self, image: &str, guest: &Guest) -> Result<()> {
@@ -143,5 +143,7 @@ pub fn write_context(made: &Path, context: &Path, members: u8) -> Result<()> {
     Ok(())
 }
 
+/// As much as a member hands out: hours of ticks.
+const CONSOLE_TAIL: &str = "262144";
 /// What the tiny guest needs: 96 MiB boot, 128 leave room.
-const SMALL: [&str; 2] = ["--memory", "128MiB"];
+pub const SMALL: [&str; 2] = ["--memory", "128MiB"];

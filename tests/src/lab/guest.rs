@@ -34,13 +34,14 @@ pub const CMDLINE: &str = "console=ttyS0 quiet panic=-1";
 impl Guest {
     /// The guest from `cache`, built first when it is missing or was built differently.
     pub fn obtain(cache: &Path) -> Result<Self> {
+        fs::create_dir_all(cache)?;
+        let _turn = process::lock(&cache.join("lock"))?;
         let guest = Self::in_dir(cache);
         let stamp = cache.join("stamp");
         let recipe = format!("{INIT}{POWER_BUTTON}{}", include_str!("guest.rs"));
         if fs::read_to_string(&stamp).is_ok_and(|built| built == recipe) {
             return Ok(guest);
         }
-        fs::create_dir_all(cache)?;
         let work = cache.join("work");
         let _ = fs::remove_dir_all(&work);
         fs::create_dir_all(&work)?;

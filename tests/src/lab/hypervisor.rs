@@ -3,12 +3,13 @@
 //! The tests compare what NovaCron tells with what `virsh` sees here, past every layer of ours.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::guest::{self, Guest};
 use super::namespace::HostNamespace;
 use super::process::{self, Daemon};
 use crate::wait;
@@ -42,6 +43,73 @@ impl Driver {
             Self::Simulated => "sim://?cpus=16&memory=64GiB&disk=1TiB",
         }
     }
+}
+
+/// How guests are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceleration {
+    Kvm,
+    /// QEMU's own emulation: any machine can do it.
+    Tcg,
+}
+
+impl Acceleration {
+    /// KVM where a guest really boots with it. The answer is kept in `cache`: where KVM hangs,
+    /// finding that out takes [`KVM_BOOT_LIMIT`].
+    pub fn probe(guest: &Guest, cache: &Path) -> Result<Self> {
+        if !Path::new("/dev/kvm").exists() {
+            return Ok(Self::Tcg);
+        }
+        let _turn = process::lock(&cache.join("lock"))?;
+        let kept = cache.join("acceleration");
+        let machine = format!("{} {}", process::run("uname", &["-rn"])?.trim(), qemu_version()?);
+        for found in [Self::Kvm, Self::Tcg] {
+            let line = format!("{machine} {}", found.as_str());
+            if fs::read_to_string(&kept).is_ok_and(|text| text == line) {
+                return Ok(found);
+            }
+        }
+        let found = if boots_with_kvm(guest, cache)? { Self::Kvm } else { Self::Tcg };
+        fs::write(&kept, format!("{machine} {}", found.as_str()))?;
+        Ok(found)
+    }
+
+    /// As the agent's configuration calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// A `/dev/kvm` that opens, and even one that runs a few instructions, is no proof: seen with
+/// nested virtualisation in software, where a kernel hangs before its first line.
+fn boots_with_kvm(guest: &Guest, cache: &Path) -> Result<bool> {
+    let console = cache.join("kvm-console.log");
+    let _ = fs::remove_file(&console);
+    let mut qemu = Command::new(QEMU)
+        .args(["-accel", "kvm", "-machine", "q35", "-cpu", "host", "-m", "128"])
+        .args(["-nodefaults", "-display", "none", "-append", guest::CMDLINE])
+        .arg("-kernel")
+        .arg(&guest.kernel)
+        .arg("-initrd")
+        .arg(&guest.initrd)
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("start QEMU")?;
+    let booted = wait::for_true("a guest under KVM", KVM_BOOT_LIMIT, || {
+        let has_ended = qemu.try_wait()?.is_some();
+        let is_up = process::tail(&console, 4096)?.contains(guest::READY);
+        Ok(has_ended || is_up)
+    });
+    let is_up = process::tail(&console, 4096).is_ok_and(|text| text.contains(guest::READY));
+    let _ = qemu.kill();
+    qemu.wait()?;
+    Ok(booted.is_ok() && is_up)
 }
 
 /// A domain as libvirt knows it.
@@ -158,5 +226,7 @@ remember_owner = 0
 dynamic_ownership = 0
 ";
 
+/// With working KVM the guest is up in 1 s.
+const KVM_BOOT_LIMIT: Duration = Duration::from_secs(8);
 /// The first start probes every QEMU binary, 8 s on an idle core.
 const READY_LIMIT: Duration = Duration::from_secs(60);

@@ -137,6 +137,15 @@ pub fn tail(path: &Path, bytes: u64) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// Waits until no other process holds `path`; the lock lasts as long as the file.
+pub fn lock(path: &Path) -> Result<File> {
+    let open = || File::options().create(true).append(true).open(path);
+    let file = open().with_context(|| format!("open {}", path.display()))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+        .with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
+}
+
 /// Runs a command to its end; gives its standard output, or fails with what it said.
 pub fn output(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
