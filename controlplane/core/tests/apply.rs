@@ -1,5 +1,7 @@
 //! What commands do to the state, told as stories.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod fixture;
 
 use fixture::{Fixture, SECRET, addresses, host, name, new_vm, operation, redemption, vm};

@@ -1,5 +1,7 @@
 //! The leader's loops, told as stories.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod fixture;
 
 use std::time::Duration;
