@@ -39,15 +39,15 @@ where
 {
     loop {
         wait_until_due(&store).await;
-        match renew(&store, dir, &ask).await {
-            Ok(identity) => tracing::info!(serial = %identity.serial(), "renewed the certificate"),
-            Err(error) => {
-                let life = store.current().about().life();
-                let wait = life.retry_in(clock::now(), rand::random());
-                let left = life.left(clock::now());
-                tracing::warn!(?left, retry_in = ?wait, "cannot renew the certificate: {error}");
-                tokio::time::sleep(wait).await;
+        match obtain(&store, &ask).await {
+            Ok(identity) => {
+                tracing::info!(serial = %identity.serial(), "renewed the certificate");
+                // Already in use: should the disk fail, the process lives on and keeps trying.
+                while let Err(error) = identity.save(dir) {
+                    retry_later(&store, &error.into()).await;
+                }
             }
+            Err(error) => retry_later(&store, &error).await,
         }
     }
 }
@@ -62,11 +62,7 @@ where
     A: FnOnce(Vec<u8>) -> F,
     F: Future<Output = Result<Vec<u8>, RenewError>>,
 {
-    let request = KeyRequest::generate()?;
-    let certificate = ask(request.csr().to_vec()).await?;
-    let renewed = request.into_identity(&certificate, store.current().ca())?;
-    let renewed = store.replace(renewed)?;
-    // In use before it is on disk: when the disk fails, the process at least lives on, and says so.
+    let renewed = obtain(store, ask).await?;
     renewed.save(dir)?;
     Ok(renewed)
 }
@@ -79,6 +75,26 @@ pub async fn ask(session: &Session, csr: Vec<u8>) -> Result<Vec<u8>, RenewError>
         Response::Refused(refusal) => Err(refusal.into()),
         _ => Err(RenewError::WrongAnswer),
     }
+}
+
+/// Gets a certificate for a new key and puts both to use.
+async fn obtain<A, F>(store: &IdentityStore, ask: A) -> Result<Arc<Identity>, RenewError>
+where
+    A: FnOnce(Vec<u8>) -> F,
+    F: Future<Output = Result<Vec<u8>, RenewError>>,
+{
+    let request = KeyRequest::generate()?;
+    let certificate = ask(request.csr().to_vec()).await?;
+    let renewed = request.into_identity(&certificate, store.current().ca())?;
+    Ok(store.replace(renewed)?)
+}
+
+/// Tells what failed, and waits before the next try.
+async fn retry_later(store: &IdentityStore, error: &RenewError) {
+    let (life, now) = (store.current().about().life(), clock::now());
+    let wait = life.retry_in(now, rand::random());
+    tracing::warn!(left = ?life.left(now), retry_in = ?wait, "cannot renew the certificate: {error}");
+    tokio::time::sleep(wait).await;
 }
 
 /// Waits until the current certificate should be renewed. Reads the clock again and again,

@@ -166,9 +166,12 @@ async fn a_body_cut_off_is_never_taken_for_whole() {
         let call = server.accept_call().await.unwrap();
         call.respond_with_body(&Response::Done, Torn(100_000)).await.unwrap_err()
     });
-    let (_, mut body) = soon(pair.host.call(Class::Bulk, &question())).await.unwrap();
-    let error = soon(body.read_to_end(1 << 20)).await.unwrap_err();
-    assert!(matches!(error, SessionError::BadBody(_)), "{error}");
+    // Giving a stream up may overtake what was sent on it, the answer included.
+    let error = match soon(pair.host.call(Class::Bulk, &question())).await {
+        Ok((_, mut body)) => soon(body.read_to_end(1 << 20)).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(error, SessionError::BadBody(_) | SessionError::Unanswered), "{error}");
     assert!(soon(served).await.unwrap().to_string().contains("the disk is gone"));
     assert_eq!(pair.host.ended(), None);
 }

@@ -105,7 +105,7 @@ async fn the_most_urgent_message_is_handed_out_first() {
     for class in Class::ALL.into_iter().rev() {
         pair.host.send(class, &class.as_str().as_bytes().to_vec()).await.unwrap();
     }
-    // Each class has its own stream, so wait until all seven are in: a call goes last in line.
+    // Each class has its own stream, so their order of arrival is open.
     let mut arrived = Vec::new();
     soon(async {
         while arrived.len() < Class::ALL.len() {
@@ -117,17 +117,15 @@ async fn the_most_urgent_message_is_handed_out_first() {
     assert_eq!(arrived, Class::ALL);
     // With both waiting for sure, the order is the classes'.
     let sent = flood(&pair.host);
-    until(|| sent.load(Ordering::Relaxed) * BULK_BYTES > 2 * FRAME_BYTES_MAX).await;
+    until(|| sent.load(Ordering::Relaxed) * BULK_BYTES > FRAME_BYTES_MAX).await;
     pair.host.send(Class::Lease, &vec![1_u8]).await.unwrap();
     soon(async {
         let mut bulk_before = 0;
         while pair.member.recv().await.unwrap().0 == Class::Bulk {
             bulk_before += 1;
         }
-        assert!(
-            bulk_before * BULK_BYTES < FRAME_BYTES_MAX * 4,
-            "{bulk_before} bulk messages first"
-        );
+        // What the flood has queued by now stays behind: only arrivals count.
+        assert!(bulk_before * BULK_BYTES < FRAME_BYTES_MAX, "{bulk_before} bulk messages first");
     })
     .await;
 }

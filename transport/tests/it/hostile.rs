@@ -89,7 +89,9 @@ async fn random_first_bytes_never_take_the_member_down() {
         for client in [&scene.client, &newcomer] {
             for bytes in [bytes.clone(), frame(&bytes)] {
                 let connection = soon(client.begin_with(scene.server.local_addr(), &bytes)).await;
-                assert_violation(&soon(raw::close_reason(&connection)).await, "");
+                let reason = soon(raw::close_reason(&connection)).await;
+                // Some bytes happen to be a hello, from a cluster that nobody knows.
+                assert!(matches!(reason, CloseReason::Violation(_) | CloseReason::WrongCluster));
             }
         }
     }
@@ -185,7 +187,7 @@ async fn a_stranger_gets_one_stream_and_a_small_window() {
     send.write_all(&oversize(HELLO_BYTES_MAX)).await.unwrap();
     tokio::select! {
         reason = soon(raw::close_reason(&connection)) => assert_violation(&reason, "exceeds"),
-        _ = &mut one_way => panic!("a stranger opened a one-way stream"),
-        _ = &mut second => panic!("a stranger opened a second stream"),
+        Ok(_) = &mut one_way => panic!("a stranger opened a one-way stream"),
+        Ok(_) = &mut second => panic!("a stranger opened a second stream"),
     }
 }

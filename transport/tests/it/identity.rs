@@ -85,7 +85,7 @@ fn only_the_key_of_a_request_is_used() {
     let cluster = Cluster::new();
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(vec!["root.example".into()]).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
     let uri = format!("spiffe://{}/member/1", cluster.authority.cluster());
     params.subject_alt_names.push(rcgen::SanType::URI(uri.try_into().unwrap()));
     let csr = params.serialize_request(&key).unwrap();

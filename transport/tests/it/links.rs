@@ -1,6 +1,5 @@
 //! Links stay up, come back, and follow the set of members.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use novacron_protocol::MemberId;
@@ -30,10 +29,6 @@ async fn down(events: &mut Receiver<LinkEvent>) -> (MemberId, SessionError) {
         Some(LinkEvent::Down(member, reason)) => (member, reason),
         other => panic!("expected a link down, not {other:?}"),
     }
-}
-
-fn bind(addr: SocketAddr, store: &Arc<IdentityStore>) -> Endpoint {
-    Endpoint::bind(addr, Arc::clone(store), EndpointOptions::default()).unwrap()
 }
 
 #[tokio::test]
@@ -108,15 +103,19 @@ async fn a_killed_member_that_restarts_is_noticed_without_waiting_for_the_timeou
 
     let victim =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let first = victim.block_on_here(|| bind("127.0.0.1:0".parse().unwrap(), &load()));
+    let first = {
+        let _inside = victim.enter();
+        Endpoint::bind("127.0.0.1:0".parse().unwrap(), load(), EndpointOptions::default()).unwrap()
+    };
     let addr = first.local_addr();
     let (links, mut events) = Links::new(endpoint(cluster.host(1)));
     links.set_members(&[(MemberId(1), addr)]);
     up(&mut events).await;
     let began = std::time::Instant::now();
-    // Leaked, so that no destructor says goodbye; its tasks are gone all the same.
-    std::mem::forget(first);
-    victim.shutdown_background();
+    // With the tasks gone first, nobody is left to say goodbye when the endpoint is dropped.
+    let kill = move || victim.shutdown_timeout(std::time::Duration::from_secs(10));
+    std::thread::spawn(kill).join().unwrap();
+    drop(first);
 
     let second = soon(async {
         loop {
@@ -132,17 +131,6 @@ async fn a_killed_member_that_restarts_is_noticed_without_waiting_for_the_timeou
     let took = began.elapsed();
     assert!(took < EndpointOptions::default().idle_timeout, "{took:?}");
     drop(second);
-}
-
-trait BlockOnHere {
-    fn block_on_here<T>(&self, make: impl FnOnce() -> T) -> T;
-}
-
-impl BlockOnHere for tokio::runtime::Runtime {
-    fn block_on_here<T>(&self, make: impl FnOnce() -> T) -> T {
-        let _inside = self.enter();
-        make()
-    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The transport over real sockets on the loopback interface.
 
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
 mod calls;
 mod classes;
 mod cluster;

@@ -121,6 +121,7 @@ pub(crate) async fn close_reason(connection: &Connection) -> CloseReason {
     match connection.closed().await {
         ConnectionError::ApplicationClosed(close) => match close.error_code.into_inner() {
             2 => CloseReason::Violation(String::from_utf8_lossy(&close.reason).into_owned()),
+            4 => CloseReason::WrongCluster,
             7 => CloseReason::NoCertificate,
             code => panic!("closed with code {code}"),
         },
