@@ -22,6 +22,10 @@ impl Leadership {
         self.leader != before
     }
 
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
     pub fn leader(&self) -> Option<MemberId> {
         self.leader
     }

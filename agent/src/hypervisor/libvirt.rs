@@ -20,7 +20,7 @@ use virt::error::{Error, ErrorDomain, ErrorNumber};
 use super::domain_xml::{self, DomainType};
 use super::{About, Acceleration, DomainSpec, EventSink, Hypervisor, HypervisorError};
 use connection::Connection;
-pub use footprint::release_untouched_pages;
+pub use footprint::keep_footprint_small;
 use stats::StatsRecord;
 
 /// libvirt at one URI.

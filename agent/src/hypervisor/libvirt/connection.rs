@@ -299,5 +299,5 @@ fn start_event_loop() -> Result<(), Error> {
             .map(drop)
             .map_err(|error| error.to_string())
     });
-    started.as_ref().map(|()| ()).map_err(|_| Error::last_error())
+    started.clone().map_err(|_| Error::last_error())
 }

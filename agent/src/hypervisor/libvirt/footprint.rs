@@ -8,8 +8,19 @@
 
 use std::io::{self, BufRead as _, BufReader};
 
+/// To be called first of all in `main`, while there is one thread.
+pub fn keep_footprint_small() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number before any other thread could allocate. glibc otherwise gives each
+    // thread a heap of its own, and the dozen threads of an agent are nearly always at rest.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+    release_untouched_pages();
+}
+
 /// Lets go of all pages that are unchanged parts of program files. What is used comes back.
-pub fn release_untouched_pages() {
+pub(super) fn release_untouched_pages() {
     // Not worth more than this line: the process is then a few MiB larger, and works as well.
     if let Err(error) = release() {
         tracing::debug!(%error, "cannot release pages of program files");
