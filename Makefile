@@ -52,11 +52,12 @@ check: ## Judge the tree without writing to it: format, lints, licences, rules, 
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(CARGO) deny --log-level error check bans licenses sources
+	scripts/check-advisories.sh
 	$(CARGO) test --locked --quiet --package novacron-tests --test tidy
 	scripts/check-units.sh $(UNITS)
 
 .PHONY: advisories
-advisories: ## Ask the RustSec database about our dependencies (needs the network)
+advisories: ## Ask the RustSec database about our dependencies, and fail without it
 	@scripts/setup.sh build check
 	$(CARGO) deny check advisories
 
