@@ -440,6 +440,7 @@ impl<O: Outbound> Driver<O> {
             self.send(light.take_messages());
             self.apply(light.take_committed_entries())?;
             self.node.advance_apply();
+            self.make_snapshot_when_due();
             self.publish();
         }
         Ok(())
@@ -503,7 +504,6 @@ impl<O: Outbound> Driver<O> {
                 }
             }
         }
-        self.make_snapshot_when_due();
         Ok(())
     }
 
@@ -543,8 +543,12 @@ impl<O: Outbound> Driver<O> {
     /// Serialises a clone of the state on another thread; applying goes on meanwhile.
     fn make_snapshot_when_due(&mut self) {
         let applied = self.state.applied();
-        let since = applied.0.saturating_sub(self.node.store().snapshot_index().0);
-        if self.snapshot_under_way || since < self.options.snapshot_every {
+        let memory = self.node.store();
+        let since = applied.0.saturating_sub(memory.snapshot_index().0);
+        if self.snapshot_under_way || since == 0 {
+            return;
+        }
+        if since < self.options.snapshot_every && !memory.take_snapshot_wanted() {
             return;
         }
         let Ok(term) = raft::Storage::term(self.node.store(), applied.0) else { return };

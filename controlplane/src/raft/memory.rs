@@ -3,6 +3,7 @@
 //! raft-rs panics when a read of its storage fails, so nothing is read from disk while it runs. The
 //! driver writes entries to the log store first and here second; what is here is durable.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use novacron_protocol::LogIndex;
@@ -22,6 +23,8 @@ pub(super) struct MemoryLog {
     entries: VecDeque<Entry>,
     /// The configuration as of what is applied.
     configuration: ConfState,
+    /// A member needs a snapshot that does not exist yet.
+    snapshot_wanted: Cell<bool>,
 }
 
 impl MemoryLog {
@@ -34,7 +37,13 @@ impl MemoryLog {
             base: (meta.index.0, meta.term.0),
             entries,
             configuration: convert::configuration_from_wire(&meta.configuration),
+            snapshot_wanted: Cell::new(false),
         }
+    }
+
+    /// Whether a newer snapshot is asked for; asking once is enough.
+    pub(super) fn take_snapshot_wanted(&self) -> bool {
+        self.snapshot_wanted.take()
     }
 
     pub(super) fn hard_state(&self) -> &HardState {
@@ -140,9 +149,17 @@ impl Storage for MemoryLog {
         Ok(self.last())
     }
 
-    /// The body is fetched and sent by the driver; raft-rs only handles where it stands.
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        if self.snapshot.index.0 < request_index || self.snapshot.index.0 == 0 {
+    /// The body is fetched and sent by the driver; raft-rs only handles where it stands. A member
+    /// takes no snapshot from before it was in the group: a newer one is asked for.
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        let configuration = &self.snapshot.configuration;
+        let mut ids = configuration
+            .voters
+            .iter()
+            .chain(&configuration.learners)
+            .chain(&configuration.voters_outgoing);
+        if self.snapshot.index.0 < request_index || !ids.any(|id| id.0 == to) {
+            self.snapshot_wanted.set(true);
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         }
         Ok(convert::snapshot_from_wire(&self.snapshot))

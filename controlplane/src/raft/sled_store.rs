@@ -110,12 +110,14 @@ impl SledStore {
 
 impl LogStore for SledStore {
     fn load(&mut self) -> Result<Loaded, StoreError> {
-        let hard_state: HardState =
+        let mut hard_state: HardState =
             self.read(KEY_HARD_STATE, "the hard state")?.unwrap_or_default();
         let snapshot: StoredSnapshot = self.read(KEY_SNAPSHOT, "the snapshot")?.unwrap_or_default();
         let mut entries = self.read_entries()?;
         self.range = entries.first().zip(entries.last()).map(|(a, z)| (a.index, z.index));
         let base = snapshot.meta.index;
+        // A commit index alone is not flushed; what a snapshot covers was committed.
+        hard_state.commit = hard_state.commit.max(base);
         if let Some(first) = entries.first().filter(|first| first.index > base.next()) {
             let what = format!("entries {} to {}", base.next(), first.index.0 - 1);
             return Err(self.corrupt(&what, "missing"));
