@@ -1,0 +1,122 @@
+//! `novacron cluster`: the first thing to look at.
+
+use clap::Subcommand;
+use novacron_protocol::api::cluster::{ClusterCounts, ClusterView};
+use novacron_protocol::api::member::{MemberRole, MemberView};
+
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::output::age;
+use crate::output::table::{Cell, Fields, Tone};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show how the cluster is, on one screen
+    Status,
+}
+
+pub(crate) fn run(invocation: &Invocation, verb: Verb) -> Result<(), Failure> {
+    let Verb::Status = verb;
+    let client = invocation.client()?;
+    let cluster = client.get::<ClusterView>("/cluster")?;
+    let members = client.list::<MemberView>("/members")?;
+    let value = {
+        let mut value = cluster.value;
+        value["members"] = members.value;
+        value
+    };
+    invocation.output.show(&value, || Ok(status(invocation, &cluster.view, &members.view)))
+}
+
+fn status(invocation: &Invocation, cluster: &ClusterView, members: &[MemberView]) -> String {
+    let mut fields = Fields::default();
+    let leader = match &cluster.leader {
+        Some(leader) => Cell::toned(format!("{} (term {})", leader.name, cluster.term), Tone::Good),
+        None => Cell::toned("none: nothing can be changed now", Tone::Bad),
+    };
+    let counts = cluster.counts;
+    let created = age::since(cluster.created_at, invocation.now);
+    let log = format!(
+        "{} committed, {} applied on {}",
+        cluster.committed, cluster.applied, cluster.member.name
+    );
+    fields
+        .push("cluster", Cell::new(format!("{}, {created} old, {}", cluster.name, cluster.id)))
+        .push("leader", leader)
+        .push("members", member_cell(&counts, members))
+        .push("hosts", out_of(counts.hosts_connected, counts.hosts, "connected"))
+        .push("VMs", out_of(counts.vms_running, counts.vms, "running"))
+        .push("images", Cell::new(counts.images))
+        .push("operations", Cell::new(format!("{} open", counts.operations_open)))
+        .push("log", Cell::new(log))
+        .push("release", Cell::new(&cluster.version));
+    invocation.output.fields(&fields)
+}
+
+/// `2 of 3 voters (m1, m2; m3 is learner), survives the loss of 0`.
+fn member_cell(counts: &ClusterCounts, members: &[MemberView]) -> Cell {
+    let name = |member: &MemberView| match member.role {
+        MemberRole::Voter => member.name.to_string(),
+        role => format!("{} is {role}", member.name),
+    };
+    let names: Vec<String> = members.iter().map(name).collect();
+    let spare = counts.voters.saturating_sub(1) / 2;
+    let text = format!(
+        "{} of {} vote ({}); the loss of {spare} is survived",
+        counts.voters,
+        counts.members,
+        names.join(", ")
+    );
+    Cell::toned(text, if counts.voters == counts.members { Tone::Good } else { Tone::Warn })
+}
+
+fn out_of(count: u32, all: u32, what: &str) -> Cell {
+    let tone = if count == all { Tone::Good } else { Tone::Warn };
+    match all {
+        0 => Cell::dim("none"),
+        _ => Cell::toned(format!("{count} of {all} {what}"), tone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::fixture::invocation;
+    use serde_json::json;
+
+    #[test]
+    fn the_first_screen_tells_leader_members_hosts_and_vms() {
+        let cluster: ClusterView = serde_json::from_value(json!({
+            "id": "0192ab00-0000-7000-8000-000000000001", "name": "lab",
+            "created_at": "2026-11-20T08:40:01.000Z",
+            "leader": { "id": 2, "name": "m2" }, "term": 4, "member": { "id": 1, "name": "m1" },
+            "committed": 120, "applied": 119,
+            "counts": { "members": 3, "voters": 2, "hosts": 3, "hosts_connected": 3, "vms": 6,
+                        "vms_running": 5, "images": 1, "operations_open": 0 },
+            "version": "0.1.0",
+        }))
+        .unwrap();
+        let member = |id: u32, role: &str| -> MemberView {
+            serde_json::from_value(json!({
+                "id": id, "name": format!("m{id}"), "role": role, "leader": id == 2,
+                "cluster_address": "10.0.0.1:7410", "api_address": "10.0.0.1:7411",
+                "joined_at": "2026-11-20T08:40:01.000Z",
+            }))
+            .unwrap()
+        };
+        let members = [member(1, "voter"), member(2, "voter"), member(3, "learner")];
+        insta::assert_snapshot!(status(&invocation(), &cluster, &members), @r"
+        cluster:     lab, 1d old, 0192ab00-0000-7000-8000-000000000001
+        leader:      m2 (term 4)
+        members:     2 of 3 vote (m1, m2, m3 is learner); the loss of 0 is survived
+        hosts:       3 of 3 connected
+        VMs:         5 of 6 running
+        images:      1
+        operations:  0 open
+        log:         120 committed, 119 applied on m1
+        release:     0.1.0
+        ");
+        let lost = ClusterView { leader: None, ..cluster };
+        assert!(status(&invocation(), &lost, &members).contains("leader:      none"));
+    }
+}
