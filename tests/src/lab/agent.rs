@@ -65,7 +65,8 @@ impl Host {
         let binary = self.binary.to_string_lossy();
         let config = self.config.to_string_lossy();
         let mut command = self.space.command(&binary, &["join", "--config", &config, token])?;
-        process::output(&mut command).with_context(|| format!("enrol {}", self.name()))?;
+        process::output(process::without_our_variables(&mut command))
+            .with_context(|| format!("enrol {}", self.name()))?;
         Ok(())
     }
 

@@ -26,6 +26,7 @@ impl Cli {
     /// The command for `args`, to be run by the caller. It ends by itself after [`CALL_LIMIT`].
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
+        process::without_our_variables(&mut command);
         command.arg(CALL_LIMIT.as_secs().to_string()).args(&self.entry).arg(&self.binary);
         command.arg("--config").arg(&self.context).args(args);
         command
@@ -77,8 +78,3 @@ impl Cli {
 
 /// Nothing that a test asks for takes longer than this; a call that hangs is a failure.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
-
-/// Runs `command` and gives what it printed on both streams, for people.
-pub fn shown(command: &mut Command) -> Result<String> {
-    process::output(command)
-}

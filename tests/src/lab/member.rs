@@ -69,7 +69,7 @@ impl Member {
         argv.extend(["--config".to_owned(), text(&self.config)]);
         argv.extend(args[1..].iter().map(|&arg| arg.to_owned()));
         let mut command = std::process::Command::new(&argv[0]);
-        process::output(command.args(&argv[1..]))
+        process::output(process::without_our_variables(command.args(&argv[1..])))
             .with_context(|| format!("{} member {}", args[0], self.number))
     }
 }

@@ -50,7 +50,9 @@ impl Daemon {
                 .with_context(|| format!("open {}", self.log.display()))
         };
         // `setsid` execs in place here: a fresh child is never a group leader, so the pid is kept.
-        let child = Command::new("setsid")
+        let mut command = Command::new("setsid");
+        without_our_variables(&mut command);
+        let child = command
             .args(&self.argv)
             .envs(self.env.iter().map(|(key, value)| (key, value)))
             .current_dir("/")
@@ -135,6 +137,16 @@ pub fn tail(path: &Path, bytes: u64) -> Result<String> {
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Keeps the variables that steer the tests from the programs under test, which take theirs from
+/// the same family.
+pub fn without_our_variables(command: &mut Command) -> &mut Command {
+    let ours = std::env::vars_os().map(|(key, _)| key);
+    for key in ours.filter(|key| key.to_string_lossy().starts_with("NOVACRON_")) {
+        command.env_remove(key);
+    }
+    command
 }
 
 /// Waits until no other process holds `path`; the lock lasts as long as the file.
