@@ -74,8 +74,8 @@ impl Admission {
     }
 
     async fn admit(&self, request: &JoinRequest, from: String) -> Result<JoinAnswer, JoinRefusal> {
-        let key = key_digest(&request.csr)
-            .map_err(|error| JoinRefusal::BadRequest(error.to_string()))?;
+        let key =
+            key_digest(&request.csr).map_err(|error| JoinRefusal::BadRequest(error.to_string()))?;
         if (request.role == JoinRole::Member) != request.member.is_some() {
             let message = "a member says where it listens, a host does not";
             return Err(JoinRefusal::BadRequest(message.to_owned()));

@@ -175,7 +175,7 @@ fn prepare(dir: &Path) -> Result<PathBuf, BootstrapError> {
         _ => return Err(BootstrapError::Exists(dir.to_owned())),
     }
     match fs::remove_dir_all(log_path(dir)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(file(error)),
         _ => Ok(dir.to_owned()),
     }
 }

@@ -104,8 +104,7 @@ fn init(source: &Source, name: Name) -> anyhow::Result<()> {
 fn join(source: &Source, token: &str) -> anyhow::Result<()> {
     let config = load(source)?;
     let token: JoinToken = token.parse()?;
-    let member =
-        runtime()?.block_on(bootstrap::join(&config, &token)).context("cannot join")?;
+    let member = runtime()?.block_on(bootstrap::join(&config, &token)).context("cannot join")?;
     println!("member   {member}");
     println!("Next: novacron-controlplane run --config {}", source.config.display());
     Ok(())

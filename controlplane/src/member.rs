@@ -1,11 +1,13 @@
 //! The composition root: everything a running member consists of, and how it ends.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use novacron_daemon::{Clock, systemd};
 use novacron_protocol::MemberId;
+use novacron_protocol::wire::call::CallRefusal;
 use novacron_protocol::wire::hello::{HelloRefusal, Peer};
 use novacron_transport::identity::IdentityError;
 use novacron_transport::renew::{RenewError, keep_renewed};
@@ -13,7 +15,6 @@ use novacron_transport::{
     AuthorityError, CloseReason, ClusterAuthority, ConnectError, Endpoint, EndpointOptions,
     Identity, IdentityStore, LinkEvent, Links, RevokedSet, Session,
 };
-use std::collections::BTreeMap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,6 +33,8 @@ use crate::telemetry::MetricStore;
 
 /// Entries kept behind a snapshot, for members that are a little late.
 const KEEP_ENTRIES: u64 = 2_000;
+/// Pause between two sweeps of old metrics; the store is bounded without them.
+const METRICS_SWEEP: Duration = Duration::from_secs(60);
 /// How long requests under way may take when the member stops.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -77,7 +80,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
     let admission =
         Admission::new(cluster.clone(), Arc::clone(&authority), config.certificate_life(), clock);
     let blobs = BlobStore::open(&dir)?;
-    let metrics = MetricStore::default();
+    let metrics = MetricStore::new(clock);
     let (heard_tx, heard) = mpsc::channel(HEARD_QUEUE_MAX);
 
     let leader = Leader {
@@ -101,6 +104,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
     let contacts = contacts.into_iter().map(|member| (member.id, member.cluster)).collect();
     tokio::spawn(keep_links(endpoint.clone(), cluster.clone(), peers.clone(), own, contacts));
     tokio::spawn(keep_revoked(endpoint.clone(), cluster.clone()));
+    tokio::spawn(forget_metrics(metrics.clone(), cluster.clone()));
     tokio::spawn(renew(Arc::clone(&identity), dir.clone(), admission, own));
     tokio::spawn(blobs::replicate(blobs.clone(), cluster.clone(), peers.clone(), clock));
 
@@ -118,7 +122,8 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
     };
     let tls = Arc::clone(&identity);
     let router = api::router(context);
-    let api = tokio::spawn(api::serve(listener, move || tls.https_server_config(), router, shutdown));
+    let api =
+        tokio::spawn(api::serve(listener, move || tls.https_server_config(), router, shutdown));
 
     systemd::ready(&format!("member {own} at {}", endpoint.local_addr()));
     tracing::info!(member = %own, quic = %endpoint.local_addr(), api = %config.api_listen, "member runs");
@@ -254,6 +259,16 @@ async fn keep_revoked(endpoint: Endpoint, cluster: Cluster) {
     }
 }
 
+/// Drops samples that are too old, and those of hosts that were removed.
+async fn forget_metrics(metrics: MetricStore, cluster: Cluster) {
+    let mut looks = tokio::time::interval(METRICS_SWEEP);
+    loop {
+        looks.tick().await;
+        let state = cluster.state();
+        metrics.retain(|host| state.host(host).is_some());
+    }
+}
+
 /// A member signs its own new certificates.
 async fn renew(
     identity: Arc<IdentityStore>,
@@ -261,6 +276,7 @@ async fn renew(
     admission: Admission,
     own: MemberId,
 ) {
-    let ask = async |csr: Vec<u8>| admission.renew_member(&csr, own).map_err(RenewError::Refused);
+    let refused = |detail| RenewError::Refused(CallRefusal::Rejected(detail));
+    let ask = |csr: Vec<u8>| std::future::ready(admission.renew_member(&csr, own).map_err(refused));
     keep_renewed(identity, dir.as_ref(), ask).await;
 }

@@ -14,7 +14,7 @@ use novacron_protocol::wire::call::{CallRefusal, Request, Response};
 use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::wire::member::FromMember;
 use novacron_protocol::wire::raft::Message;
-use novacron_transport::{CloseReason, Endpoint, IncomingCall, Incoming, Session, SessionError};
+use novacron_transport::{CloseReason, Endpoint, Incoming, IncomingCall, Session, SessionError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 

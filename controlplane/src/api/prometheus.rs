@@ -1,0 +1,105 @@
+//! `/metrics`: this member's own figures in Prometheus' text format 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use novacron_protocol::api::vm::VmStatus;
+use novacron_protocol::host::Connectivity;
+
+use super::Shared;
+use super::answer::Answer;
+use super::cluster::count;
+use super::view;
+
+/// Show this member's figures in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "Figures", body = String, content_type = "text/plain")))]
+pub(crate) async fn scrape(State(api): State<Shared>) -> Answer {
+    let (state, status) = (api.cluster.state(), api.cluster.status());
+    let mut page = Exposition::default();
+    page.gauge("novacron_raft_term", "Raft term", [("", status.term.0)]);
+    page.gauge("novacron_raft_applied_index", "Last log entry applied", [("", status.applied.0)]);
+    page.gauge(
+        "novacron_raft_committed_index",
+        "Last log entry known to be committed",
+        [("", status.committed.0)],
+    );
+    let leads = u64::from(status.leader == Some(status.member));
+    page.gauge("novacron_raft_leader", "1 on the member that leads", [("", leads)]);
+
+    let mut hosts: BTreeMap<Connectivity, u64> = CONNECTIVITIES.map(|state| (state, 0)).into();
+    state.hosts().for_each(|host| *hosts.entry(host.connectivity).or_default() += 1);
+    let hosts = hosts.into_iter().map(|(key, value)| (format!("connectivity=\"{key}\""), value));
+    page.gauge("novacron_hosts", "Hosts by connectivity", hosts);
+
+    let mut vms: BTreeMap<VmStatus, u64> = VmStatus::ALL.map(|status| (status, 0)).into();
+    for vm in state.vms() {
+        *vms.entry(view::vm_status(vm, &state.observed(vm))).or_default() += 1;
+    }
+    let vms = vms.into_iter().map(|(key, value)| (format!("state=\"{key}\""), value));
+    page.gauge("novacron_vms", "VMs by state", vms);
+
+    let open = u64::from(count(state.open_operations()));
+    page.gauge("novacron_operations_open", "Operations that have not ended", [("", open)]);
+    let held = api.metrics.bytes() as u64;
+    page.gauge("novacron_telemetry_bytes", "Memory taken by samples", [("", held)]);
+
+    let requests = api.requests.iter();
+    let requests = requests.map(|(class, value)| (format!("status=\"{class}xx\""), value));
+    page.counter("novacron_api_requests_total", "API answers by class of status", requests);
+    let refused = api.guard.refusals();
+    page.counter("novacron_api_refusals_total", "Logins and rights refused", [("", refused)]);
+    Answer::bytes(StatusCode::OK, "text/plain; version=0.0.4", page.text.into_bytes())
+}
+
+const CONNECTIVITIES: [Connectivity; 4] = [
+    Connectivity::Joining,
+    Connectivity::Connected,
+    Connectivity::Disconnected,
+    Connectivity::Down,
+];
+
+#[derive(Debug, Default)]
+struct Exposition {
+    text: String,
+}
+
+impl Exposition {
+    fn gauge<L: Display>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, u64)>,
+    ) {
+        self.family(name, "gauge", help, samples);
+    }
+
+    fn counter<L: Display>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, u64)>,
+    ) {
+        self.family(name, "counter", help, samples);
+    }
+
+    fn family<L: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (L, u64)>,
+    ) {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let labels = labels.to_string();
+            let _ = match labels.is_empty() {
+                true => writeln!(self.text, "{name} {value}"),
+                false => writeln!(self.text, "{name}{{{labels}}} {value}"),
+            };
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Copies images that this member lacks from members that hold them.
+//!
+//! Level-triggered: it compares the state with what is held whenever the state changes, and does
+//! the rest anew after a failure. What was fetched before stays.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use novacron_controlplane_core::command::{Actor, Command, Envelope};
+use novacron_controlplane_core::image::Image;
+use novacron_protocol::limits::BLOB_BYTES_MAX;
+use novacron_protocol::wire::Class;
+use novacron_protocol::wire::call::{CallRefusal, Request, Response};
+use novacron_protocol::wire::hello::Peer;
+use novacron_protocol::{Digest, ImageId, MemberId};
+use novacron_transport::SessionError;
+
+use super::{BlobError, BlobStore};
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::peers::{PeerError, Peers};
+
+/// Why a blob was not copied.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error("no member that holds it could give it")]
+    NoHolder,
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("the holder refused: {0}")]
+    Refused(CallRefusal),
+    #[error("the holder's answer makes no sense")]
+    BadAnswer,
+    #[error("the holder fell silent")]
+    Silent,
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+/// Blobs fetched at once: enough to hide a round trip behind a 1 MiB chunk.
+const PARALLEL: usize = 4;
+/// How long a holder may say nothing in the middle of a blob.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Changes of the state within this time are looked at together.
+const GATHER: Duration = Duration::from_millis(100);
+/// Pause after an image could not be copied.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Keeps this member's store complete. Runs until the member stops.
+pub async fn replicate(blobs: BlobStore, cluster: Cluster, peers: Peers, clock: Clock) {
+    let mut states = cluster.watch();
+    let copier = Copier { cluster, peers, blobs, clock };
+    loop {
+        let lacking = copier.lacking();
+        let mut failed = false;
+        for (image, holders) in lacking {
+            if let Err(error) = copier.copy(image, &holders).await {
+                tracing::warn!("image {image} is not copied yet: {error}");
+                failed = true;
+            }
+        }
+        if failed {
+            tokio::time::sleep(RETRY).await;
+        } else if states.changed().await.is_err() {
+            return;
+        }
+        tokio::time::sleep(GATHER).await;
+        states.mark_unchanged();
+    }
+}
+
+struct Copier {
+    cluster: Cluster,
+    peers: Peers,
+    blobs: BlobStore,
+    clock: Clock,
+}
+
+impl Copier {
+    /// Images that this member does not hold, with those that do.
+    fn lacking(&self) -> Vec<(ImageId, Vec<MemberId>)> {
+        let (state, this) = (self.cluster.state(), self.cluster.status().member);
+        if state.member(this).is_none() {
+            return Vec::new();
+        }
+        let lacks = |image: &&Image| !image.holders.contains(&this);
+        state.images().filter(lacks).map(|image| (image.id, image.holders.clone())).collect()
+    }
+
+    async fn copy(&self, image: ImageId, holders: &[MemberId]) -> Result<(), CopyError> {
+        self.fetch_from_any(image.0, holders).await?;
+        let manifest = self.blobs.manifest(image).await?;
+        let digests = manifest.chunks().map(|chunk| chunk.digest).collect();
+        let missing = self.blobs.missing(digests).await?;
+        let fetches = missing.into_iter().map(|digest| self.fetch_from_any(digest, holders));
+        let mut fetches = stream::iter(fetches).buffer_unordered(PARALLEL);
+        while let Some(fetched) = fetches.next().await {
+            fetched?;
+        }
+        // Every chunk was checked against its digest when it was stored, and the manifest against
+        // the image's id: the content is what its first holder checked as a whole.
+        let member = self.cluster.status().member;
+        let command = Command::HoldImage { image, member };
+        let envelope = Envelope::from_actor(self.clock.timestamp(), Actor::Member(member), command);
+        match self.cluster.propose(envelope).await {
+            Ok(written) => match written.applied {
+                Ok(_) => tracing::info!("image {image} is copied"),
+                Err(refusal) => tracing::info!("image {image} is no longer wanted: {refusal}"),
+            },
+            Err(error) => tracing::warn!("image {image} is copied, but not announced: {error}"),
+        }
+        Ok(())
+    }
+
+    async fn fetch_from_any(&self, digest: Digest, holders: &[MemberId]) -> Result<(), CopyError> {
+        if self.blobs.size(digest).await?.is_some() {
+            return Ok(());
+        }
+        let mut last = CopyError::NoHolder;
+        for holder in holders {
+            match self.fetch(digest, *holder).await {
+                Ok(()) => return Ok(()),
+                Err(error @ CopyError::Blob(BlobError::Full | BlobError::Disk(_))) => {
+                    return Err(error);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn fetch(&self, digest: Digest, holder: MemberId) -> Result<(), CopyError> {
+        let request = Request::Blob { digest };
+        let call = self.peers.call(Peer::Member(holder), Class::Bulk, &request);
+        let (response, mut body) = call.await?;
+        let len = match response {
+            Response::Blob { stored_len } if stored_len <= BLOB_BYTES_MAX as u64 => stored_len,
+            Response::Refused(refusal) => return Err(CopyError::Refused(refusal)),
+            _ => return Err(CopyError::BadAnswer),
+        };
+        let mut upload = self.blobs.upload(digest).await?;
+        let mut received = 0;
+        loop {
+            let piece = tokio::time::timeout(SILENCE_MAX, body.chunk()).await;
+            let Some(piece) = piece.map_err(|_| CopyError::Silent)?? else { break };
+            received += piece.len() as u64;
+            if received > len {
+                return Err(CopyError::BadAnswer);
+            }
+            upload.write(piece).await?;
+        }
+        upload.finish().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! What the blob store takes, refuses and leaves behind.
+
+use bytes::Bytes;
+use novacron_protocol::image::{Chunk, FileRole, ImageFile, ManifestFile};
+
+use super::*;
+
+fn compressed(content: &[u8]) -> Vec<u8> {
+    zstd::encode_all(content, 3).unwrap()
+}
+
+async fn put(store: &BlobStore, digest: Digest, stored: &[u8]) -> Result<ByteCount, BlobError> {
+    let mut upload = store.upload(digest).await?;
+    for piece in stored.chunks(1000) {
+        upload.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    upload.finish().await
+}
+
+async fn put_content(store: &BlobStore, content: &[u8]) -> Digest {
+    let digest = Digest::of(content);
+    put(store, digest, &compressed(content)).await.unwrap();
+    digest
+}
+
+fn store() -> (tempfile::TempDir, BlobStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(directory.path()).unwrap();
+    (directory, store)
+}
+
+fn leftovers(directory: &tempfile::TempDir) -> usize {
+    fs::read_dir(directory.path().join("blobs/tmp")).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_blob_reads_back_and_is_there_after_a_restart() {
+    let (directory, store) = store();
+    let content: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+    let digest = put_content(&store, &content).await;
+    let again = BlobStore::open(directory.path()).unwrap();
+    assert_eq!(again.inner.content(&digest).unwrap(), content);
+    let (_, len) = again.stored(digest).await.unwrap();
+    assert_eq!(again.size(digest).await.unwrap(), Some(ByteCount(len)));
+    let other = Digest::of(b"other");
+    let missing = again.missing(vec![other, digest, other]).await.unwrap();
+    assert_eq!(missing, [other]);
+    assert_eq!(leftovers(&directory), 0);
+}
+
+#[tokio::test]
+async fn what_does_not_match_its_digest_leaves_nothing() {
+    let (directory, store) = store();
+    let (content, digest) = (b"hello".repeat(500), Digest::of(&b"hello".repeat(500)));
+    let whole = compressed(&content);
+    let bomb = compressed(&vec![0; BLOB_BYTES_MAX + 1]);
+    for (stored, what) in [
+        (compressed(b"other"), "other content"),
+        (whole[..whole.len() - 1].to_vec(), "cut"),
+        ([&whole[..], b"tail"].concat(), "tail"),
+        (content.clone(), "not compressed"),
+        (Vec::new(), "empty"),
+        (bomb, "bomb"),
+    ] {
+        let error = put(&store, digest, &stored).await.unwrap_err();
+        let named = matches!(
+            error,
+            BlobError::WrongDigest { .. } | BlobError::Malformed(_) | BlobError::TooLarge { .. }
+        );
+        assert!(named, "{what}: {error}");
+        assert_eq!(store.size(digest).await.unwrap(), None, "{what}");
+        assert_eq!(leftovers(&directory), 0, "{what}");
+    }
+    put(&store, digest, &whole).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_leaves_nothing() {
+    let (directory, store) = store();
+    let content = b"content".repeat(1000);
+    let mut upload = store.upload(Digest::of(&content)).await.unwrap();
+    upload.write(Bytes::from(compressed(&content)[..10].to_vec())).await.unwrap();
+    drop(upload);
+    // All slots are free again once every writer has ended.
+    let slots = u32::try_from(UPLOADS_MAX).unwrap();
+    let _all = store.inner.slots.acquire_many(slots).await.unwrap();
+    assert_eq!(store.size(Digest::of(&content)).await.unwrap(), None);
+    assert_eq!(leftovers(&directory), 0);
+}
+
+#[tokio::test]
+async fn a_window_that_claims_too_much_memory_is_refused() {
+    let (_directory, store) = store();
+    let content = b"x".repeat(3000);
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(27).unwrap();
+    io::Write::write_all(&mut encoder, &content).unwrap();
+    let stored = encoder.finish().unwrap();
+    let error = put(&store, Digest::of(&content), &stored).await.unwrap_err();
+    assert!(matches!(error, BlobError::Malformed(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_blob_is_noticed_removed_and_can_be_stored_anew() {
+    let (_directory, store) = store();
+    let content = b"content".repeat(1000);
+    let digest = put_content(&store, &content).await;
+    let path = store.inner.path(&digest);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(store.inner.content(&digest), Err(BlobError::Invalid(_))));
+    assert_eq!(store.size(digest).await.unwrap(), None);
+    put_content(&store, &content).await;
+    assert_eq!(store.inner.content(&digest).unwrap(), content);
+}
+
+#[tokio::test]
+async fn leftovers_of_a_crash_are_removed_at_the_next_start() {
+    let (directory, store) = store();
+    fs::write(store.inner.temporary_path(), b"half").unwrap();
+    BlobStore::open(directory.path()).unwrap();
+    assert_eq!(leftovers(&directory), 0);
+}
+
+async fn kernel_manifest(store: &BlobStore, content: &[u8]) -> Manifest {
+    let chunk = Chunk {
+        digest: put_content(store, content).await,
+        len: u32::try_from(content.len()).unwrap(),
+    };
+    let file = ImageFile {
+        role: FileRole::Kernel,
+        digest: Digest::of(content),
+        size: ByteCount(content.len() as u64),
+        virtual_size: ByteCount(0),
+    };
+    Manifest { files: vec![ManifestFile { file, chunks: vec![chunk] }], cmdline: String::new() }
+}
+
+#[tokio::test]
+async fn an_image_is_whole_or_it_is_said_what_is_wrong() {
+    let (_directory, store) = store();
+    let good = kernel_manifest(&store, b"kernel").await;
+    let (image, bytes) = good.seal().unwrap();
+    put_content(&store, &bytes).await;
+    let read = store.manifest(image).await.unwrap();
+    assert_eq!(read, good);
+    store.verify(read).await.unwrap();
+
+    let mut wrong_file = good.clone();
+    wrong_file.files[0].file.digest = Digest::of(b"another");
+    let mut wrong_size = good.clone();
+    wrong_size.files[0].file.virtual_size = ByteCount(9);
+    let mut wrong_len = good.clone();
+    wrong_len.files[0].chunks[0].len = 5;
+    for wrong in [wrong_file, wrong_size, wrong_len] {
+        let error = store.verify(wrong).await.unwrap_err();
+        assert!(matches!(error, BlobError::Invalid(_)), "{error}");
+    }
+    let mut absent = good;
+    absent.files[0].chunks[0].digest = Digest::of(b"absent");
+    let error = store.verify(absent).await.unwrap_err();
+    assert!(matches!(error, BlobError::Missing(_)), "{error}");
+}
