@@ -55,7 +55,8 @@ pub(crate) async fn read(
     let read = api.read(consistency).await?;
     if wants_stream(&headers) {
         let after = last_event_id(&headers)?.or(after).unwrap_or_else(|| read.state.applied());
-        read.state.events().after(after).map_err(forgotten)?;
+        // Told before the stream begins, while it can still be an answer of its own.
+        drop(read.state.events().after(after).map_err(forgotten)?);
         let follower = Follower {
             states: api.cluster.watch(),
             stopping,

@@ -31,6 +31,7 @@ const PARAMS_MAX: usize = 64;
 
 impl Params {
     /// From the text after `?`.
+    #[cfg(test)]
     pub(crate) fn parse(query: &str) -> Result<Self, Failure> {
         let uri = Uri::builder().path_and_query(format!("/?{query}")).build();
         uri.map_or_else(|error| Err(refuse_query(error)), |uri| Self::of(&uri))

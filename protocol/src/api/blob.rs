@@ -28,7 +28,7 @@ pub struct MissingBlobsAnswer {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BlobStored {
     pub digest: Digest,
-    /// Bytes of the content, expanded.
+    /// Bytes it takes as it is stored, compressed.
     pub size: ByteCount,
 }
 
