@@ -32,6 +32,8 @@ impl PeerOutbound {
 impl Outbound for PeerOutbound {
     fn send(&mut self, message: Message) -> bool {
         let Some(session) = self.peers.session(Peer::Member(message.to)) else { return false };
+        // The first message of a class starts its writer, which needs a runtime around it.
+        let _entered = self.runtime.enter();
         session.try_send(Class::Lease, &FromMember::Raft(message)).is_ok()
     }
 
