@@ -357,23 +357,30 @@ impl Client {
         if let Some(key) = &call.key {
             request = request.header(api::IDEMPOTENCY_KEY_HEADER, key);
         }
-        let within = Some(call.answer_within);
         match &call.payload {
-            Payload::None => {
-                let request = request.body(())?;
-                let request = self.agent.configure_request(request);
-                self.agent.run(request.timeout_recv_response(within).build())
-            }
+            Payload::None => self.agent.run(self.bound(call, request.body(())?)),
             Payload::Json(bytes) | Payload::Zstd(bytes) => {
                 let media_type = match call.payload {
                     Payload::Zstd(_) => "application/zstd",
                     _ => "application/json",
                 };
                 let request = request.header("content-type", media_type).body(bytes)?;
-                let request = self.agent.configure_request(request);
-                self.agent.run(request.timeout_recv_response(within).build())
+                self.agent.run(self.bound(call, request))
             }
         }
+    }
+
+    /// Bounds how long the answer may take to begin.
+    fn bound<S: ureq::AsSendBody>(
+        &self,
+        call: &Call,
+        request: http::Request<S>,
+    ) -> http::Request<S> {
+        self.agent
+            .configure_request(request)
+            .timeout_recv_response(Some(call.answer_within))
+            .timeout_per_read(Some(STALL_MAX.max(call.answer_within)))
+            .build()
     }
 }
 
@@ -406,7 +413,7 @@ impl Call {
         Self { key: Some(Uuid::new_v4().to_string()), ..self }
     }
 
-    /// For a long poll: the member answers late on purpose.
+    /// For an answer that takes its time: a long poll, or much to check.
     #[must_use]
     pub(crate) fn waiting(self, wait: Duration) -> Self {
         Self { answer_within: self.answer_within + wait, ..self }

@@ -83,19 +83,24 @@ enum Noun {
 
 impl CommandLine {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let invocation = Invocation::new(self.options);
-        match self.noun {
-            Noun::Vm(verb) => vm::run(&invocation, verb),
-            Noun::Image(verb) => image::run(&invocation, verb),
-            Noun::Host(verb) => host::run(&invocation, verb),
-            Noun::Member(verb) => member::run(&invocation, verb),
-            Noun::Cluster(verb) => cluster::run(&invocation, verb),
-            Noun::Token(verb) => token::run(&invocation, verb),
-            Noun::User(verb) => user::run(&invocation, verb),
-            Noun::Operation(verb) => operation::run(&invocation, verb),
-            Noun::Event(verb) => event::run(&invocation, verb),
-            Noun::Doctor => doctor::run(&invocation),
-            Noun::Completions { shell } => completions(&invocation, shell),
+        self.noun.run(&Invocation::new(self.options))
+    }
+}
+
+impl Noun {
+    fn run(self, invocation: &Invocation) -> Result<(), Failure> {
+        match self {
+            Self::Vm(verb) => vm::run(invocation, verb),
+            Self::Image(verb) => image::run(invocation, verb),
+            Self::Host(verb) => host::run(invocation, verb),
+            Self::Member(verb) => member::run(invocation, verb),
+            Self::Cluster(verb) => cluster::run(invocation, verb),
+            Self::Token(verb) => token::run(invocation, verb),
+            Self::User(verb) => user::run(invocation, verb),
+            Self::Operation(verb) => operation::run(invocation, verb),
+            Self::Event(verb) => event::run(invocation, verb),
+            Self::Doctor => doctor::run(invocation),
+            Self::Completions { shell } => completions(invocation, shell),
         }
     }
 }
@@ -106,5 +111,7 @@ fn completions(invocation: &Invocation, shell: Shell) -> Result<(), Failure> {
     invocation.output.bytes(&script)
 }
 
+#[cfg(test)]
+mod flows;
 #[cfg(test)]
 mod tests;

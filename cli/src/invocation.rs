@@ -10,26 +10,36 @@ use crate::context::{self, Context, Endpoint};
 use crate::failure::Failure;
 use crate::output::{Format, Output};
 
+/// Where help lists them, apart from a command's own.
+const GLOBAL: &str = "Global options";
+
 /// Options that every command takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Context file with the cluster's endpoints, CA and your token [default:
-    /// ~/.config/novacron/config.toml]
+    /// Context file: endpoints, CA and your token [default: ~/.config/novacron/config.toml]
     #[arg(
         long,
         global = true,
         value_name = "FILE",
         env = "NOVACRON_CONFIG",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = GLOBAL
     )]
     config: Option<PathBuf>,
 
     /// Member to call instead of those in the context file; may be given again for fail-over
-    #[arg(long = "endpoint", global = true, value_name = "URL")]
+    #[arg(long = "endpoint", global = true, value_name = "URL", help_heading = GLOBAL)]
     endpoints: Vec<Endpoint>,
 
-    /// Form of the answer
-    #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
+    /// Form of the answer: columns for people, or what the API answered
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORM",
+        default_value = "table",
+        help_heading = GLOBAL
+    )]
     output: Format,
 }
 

@@ -19,26 +19,32 @@ use table::{Colour, Fields, Table, Tone};
 /// The form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Aligned columns for people
     Table,
-    /// What the API answered, indented
     Json,
-    /// The same as YAML
     Yaml,
 }
 
 /// Where and how a command prints.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) format: Format,
     pub(crate) colour: Colour,
+    pub(crate) sink: Sink,
+}
+
+/// Where the answer goes.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    Stdout,
+    #[cfg(test)]
+    Memory(std::cell::RefCell<Vec<u8>>),
 }
 
 impl Output {
     /// Colours only where a person looks at stdout and has not asked for none
     /// (<https://no-color.org>).
     pub(crate) fn to_stdout(format: Format) -> Self {
-        Self { format, colour: colour_for(io::stdout().is_terminal()) }
+        Self { format, colour: colour_for(io::stdout().is_terminal()), sink: Sink::Stdout }
     }
 
     /// The value for programs, or what `people` makes of it for people.
@@ -73,9 +79,16 @@ impl Output {
     }
 
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(bytes)?;
-        Ok(stdout.flush()?)
+        match &self.sink {
+            Sink::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes)?;
+                stdout.flush()?;
+            }
+            #[cfg(test)]
+            Sink::Memory(memory) => memory.borrow_mut().extend_from_slice(bytes),
+        }
+        Ok(())
     }
 
     /// A table for people; an empty one is nothing on stdout and a note on stderr.

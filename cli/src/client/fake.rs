@@ -1,9 +1,11 @@
 //! An HTTPS member made of a script, for tests: real TLS on loopback, canned answers.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -89,18 +91,25 @@ impl FakeAuthority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A context with these endpoints, in this order.
-    pub(crate) fn context(&self, endpoints: &[&Endpoint]) -> Context {
+    /// Writes a context file into `dir` and gives its path.
+    pub(crate) fn write_context(&self, dir: &Path) -> String {
         let file = format!(
             "endpoints = [\"https://x\"]\ntoken = \"nc_test\"\nca_pem = \"\"\"\n{}\"\"\"\n",
             self.pem
         );
-        let dir = tempfile::tempdir().unwrap();
-        let path: PathBuf = dir.path().join("config.toml");
+        let path = dir.join("config.toml");
         std::fs::write(&path, file).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// A context with these endpoints, in this order.
+    pub(crate) fn context(&self, endpoints: &[&Endpoint]) -> Context {
+        let dir = tempfile::tempdir().unwrap();
+        let path = self.write_context(dir.path());
         let endpoints: Vec<Endpoint> =
             endpoints.iter().map(|endpoint| (*endpoint).clone()).collect();
-        Context::load(&path, &endpoints).unwrap()
+        Context::load(Path::new(&path), &endpoints).unwrap()
     }
 
     /// An endpoint at which nothing listens.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use novacron_protocol::api::ProblemCode;
@@ -127,6 +127,10 @@ fn import(invocation: &Invocation, client: &Client, import: Import) -> Result<()
     })
 }
 
+/// How long an import tries a member that went silent, when there is another. Short: what is sent
+/// anew there is sent at the speed of the network, an outage lasts as long as it lasts.
+const MEMBER_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Uploads to one member and names the image there. When that member fails, the next one gets
 /// the rest: blobs are asked for and sent anew, because members do not share them before.
 fn send(
@@ -139,11 +143,13 @@ fn send(
         Err(error) if !error.is(ProblemCode::NotFound) => return Err(error.into()),
         Ok(_) | Err(_) => {}
     }
-    let create = Call::change("/images", request);
+    let create = Call::change("/images", request).waiting(checking(sealed.size()));
     let endpoints = client.endpoints();
     let mut last = None;
     for (at, endpoint) in endpoints.iter().enumerate() {
+        let is_last = at + 1 == endpoints.len();
         let member = client.only(endpoint);
+        let member = if is_last { member } else { member.with_patience(MEMBER_PATIENCE) };
         match send_to(&member, sealed, &create) {
             Ok(accepted) => return Ok((client.preferring(endpoint), accepted)),
             Err(UploadError::Member(error)) if is_of_member(&error) => {
@@ -157,6 +163,12 @@ fn send(
         }
     }
     Err(last.expect("a context has at least one endpoint").into())
+}
+
+/// How long a member may take to check all content of an image before it answers: it expands and
+/// hashes each byte twice, and a slow disk reads 20 MB/s.
+fn checking(size: ByteCount) -> Duration {
+    Duration::from_secs(size.0 / 20_000_000)
 }
 
 /// Said before anything is sent.
@@ -194,6 +206,7 @@ fn send_to(
         };
         progress.set("uploading", format!("{most} of {} blobs{known}", uploaded.blobs));
     })?;
+    progress.set("the member checks the image", String::new());
     Ok(member.call(create)?.json()?)
 }
 

@@ -19,8 +19,9 @@ use crate::failure::Failure;
 
 /// Uploads at a time: one is compressed while the other is on its way.
 const UPLOADS_MAX: usize = 2;
-/// zstd level of chunks. Of a 1.2 GB Debian cloud disk level 3 makes 30 % at 250 MB/s and core,
-/// level 9 27 % at 40: beyond 3 the network waits for the compressor.
+/// zstd level of chunks. Of 300 MB of a Debian system, in chunks, level 1 leaves 41 % at 240 MB/s
+/// and core, level 3 37 % at 175, level 6 35 % at 61, level 9 35 % at 38: beyond 3 there is little
+/// left to win, and the network waits for the compressor.
 const ZSTD_LEVEL: i32 = 3;
 
 /// What came of an upload.

@@ -224,13 +224,14 @@ pub(super) fn hosts(hosts: &[HostView]) -> Vec<Verdict> {
         let hint = "`novacron token create --role host`, then `novacron-agent join` on the host";
         return vec![Verdict::warn("hosts", "no host has joined".to_owned(), hint)];
     }
-    let named = |wanted: &[Connectivity]| -> Vec<String> {
-        let of = hosts.iter().filter(|host| wanted.contains(&host.connectivity));
-        of.map(|host| format!("{} ({})", host.name, host.connectivity)).collect()
+    let in_state = |wanted: &[Connectivity], name: &dyn Fn(&HostView) -> String| -> Vec<String> {
+        hosts.iter().filter(|host| wanted.contains(&host.connectivity)).map(name).collect()
     };
     let mut verdicts = Vec::new();
-    let down = named(&[Connectivity::Down]);
-    let silent = named(&[Connectivity::Joining, Connectivity::Disconnected]);
+    let down = in_state(&[Connectivity::Down], &|host| host.name.to_string());
+    let silent = in_state(&[Connectivity::Joining, Connectivity::Disconnected], &|host| {
+        format!("{} ({})", host.name, host.connectivity)
+    });
     if !down.is_empty() {
         let text = format!("{} of {} hosts are down: {}", down.len(), hosts.len(), names(down));
         verdicts.push(Verdict::fail("hosts", text, Some("bring them back, or remove them")));
@@ -385,7 +386,7 @@ mod tests {
                         hint: `novacron token create --role member`, and join two more
         warn  hosts     no host has joined
                         hint: `novacron token create --role host`, then `novacron-agent join` on the host
-        fail  hosts     1 of 3 hosts are down: h1 (down)
+        fail  hosts     1 of 3 hosts are down: h1
                         hint: bring them back, or remove them
         warn  hosts     2 of 3 hosts are not heard: h2 (disconnected), h3 (joining); their VMs may well run on
                         hint: is novacron-agent running there, and can it reach the members over UDP?
