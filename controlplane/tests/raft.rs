@@ -405,3 +405,22 @@ async fn a_stopping_leader_hands_over_the_lead() {
     group.write(2).await;
     assert!(began.elapsed() < PATIENCE / 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_member_does_not_forget_that_others_vote() {
+    let mut group = Group::of_three().await;
+    group.write(1).await;
+    let first = MemberId(1);
+    group.stop(first);
+    for other in [MemberId(2), MemberId(3)] {
+        group.net.cut(other);
+    }
+    group.start(first);
+    let handle = group.net.handle(first);
+    let mut status = handle.status();
+    let led = status.wait_for(|status| status.leads());
+    let alone = tokio::time::timeout(Duration::from_secs(2), led).await;
+    assert!(alone.is_err(), "one of three voters elected itself");
+    group.net.heal();
+    group.write(2).await;
+}

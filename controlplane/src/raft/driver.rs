@@ -271,6 +271,8 @@ impl<O: Outbound> Driver<O> {
 
     /// Runs until told to stop, or until the disk fails.
     pub fn run(mut self) -> Result<(), DriverError> {
+        // What was committed before the start is applied first: it may hold who votes.
+        self.handle_ready()?;
         self.stand_if_alone();
         let mut next_tick = Instant::now() + self.options.tick;
         loop {
@@ -510,6 +512,7 @@ impl<O: Outbound> Driver<O> {
     fn apply_configuration(&mut self, index: LogIndex, context: &[u8]) -> Result<(), DriverError> {
         let change = configuration::change_from_context(context)
             .map_err(|source| DriverError::Entry { index, source })?;
+        self.persist_commit(index)?;
         let configuration = self
             .node
             .apply_conf_change(&change)
@@ -523,6 +526,14 @@ impl<O: Outbound> Driver<O> {
         tracing::info!(%index, voters = ?wire.voters, learners = ?wire.learners, "members changed");
         self.state.apply_configuration(index, &Configuration { voters, learners });
         Ok(())
+    }
+
+    /// Makes it durable that the log is committed up to `index`. A configuration takes effect only
+    /// then: a member that forgot one could, after a restart, elect itself by an older one.
+    fn persist_commit(&mut self, index: LogIndex) -> Result<(), DriverError> {
+        let mut hard_state = convert::hard_state_to_wire(self.node.store().hard_state());
+        hard_state.commit = hard_state.commit.max(index);
+        Ok(self.store.append(&[], Some(hard_state))?)
     }
 
     fn send(&mut self, messages: Vec<eraftpb::Message>) {
