@@ -87,6 +87,8 @@ pub struct Findings {
     /// Of operations that ended, and of those that did not.
     pub operations_ended: usize,
     pub operations_open: Vec<String>,
+    /// Who leads in each term, by the members' own word.
+    pub leaders: BTreeMap<u64, BTreeSet<String>>,
 }
 
 /// One VM as found.
@@ -186,6 +188,9 @@ impl Model {
         wrong.extend(unlike(&findings.vms, &findings.domains));
         wrong
             .extend(findings.operations_open.iter().map(|id| format!("operation {id} never ends")));
+        for (term, names) in findings.leaders.iter().filter(|(_, names)| names.len() > 1) {
+            wrong.push(format!("term {term} has the leaders {names:?}"));
+        }
         let (least, most) = (self.acknowledged, self.acknowledged + self.lost);
         let operations = findings.operations_ended + findings.operations_open.len();
         if !(least..=most).contains(&operations) {
@@ -268,6 +273,7 @@ mod tests {
             domains: vec![domains, BTreeMap::new()],
             operations_ended: 1,
             operations_open: Vec::new(),
+            leaders: BTreeMap::new(),
         }
     }
 
@@ -335,6 +341,15 @@ mod tests {
             ..found(true, 1)
         };
         assert_eq!(created().judge(&findings), ["operation op never ends"]);
+    }
+
+    #[test]
+    fn two_leaders_of_one_term_are_found() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let leaders = BTreeMap::from([(2, names(&["m1"])), (3, names(&["m1", "m3"]))]);
+        let findings = Findings { leaders, ..found(true, 1) };
+        let said = created().judge(&findings);
+        assert_eq!(said, ["term 3 has the leaders {\"m1\", \"m3\"}"]);
     }
 
     #[test]

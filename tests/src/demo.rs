@@ -208,8 +208,14 @@ fn return_the_leader(story: &mut Narrator, lab: &mut Lab, fleet: &Fleet) -> Resu
     let member = killed.context("one member was killed")?;
     story.step("return", &format!("starting {} again", member.name()));
     member.daemon.start()?;
+    let number = member.number;
     fleet.wait_complete(lab.plan.members, lab.plan.hosts, LIMIT)?;
-    story.done("back in the cluster from its own disk");
+    // It must know what happened while it was dead.
+    wait::for_true("the returned member to know every VM", LIMIT, || {
+        let vms = fleet.via(number).vms()?;
+        Ok(vms.len() == VMS.len() + 1 && vms.iter().all(|vm| vm.state == VmStatus::Running))
+    })?;
+    story.done("back from its own disk, and it knows what it missed");
     Ok(())
 }
 

@@ -165,6 +165,7 @@ fn look(lab: &Lab, fleet: &Fleet, operations_before: usize) -> Result<Findings> 
         vms,
         domains: domains(lab),
         operations_ended: ended.len().saturating_sub(operations_before),
+        leaders: fleet.leaders(&[1, 2, 3]),
         operations_open: open.into_iter().map(|op| op.id.to_string()).collect(),
     })
 }

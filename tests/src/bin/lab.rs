@@ -1,11 +1,13 @@
 //! `novacron-lab`: the demo, and labs by hand.
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use novacron_tests::demo::{self, Ending};
 use novacron_tests::lab::hypervisor::Driver;
 use novacron_tests::lab::privilege::{self, Privilege};
-use novacron_tests::lab::{Lab, Plan, binaries, is_lab_name, teardown};
+use novacron_tests::lab::{Lab, Plan, binaries, interrupt, is_lab_name, teardown};
 
 /// A NovaCron fleet on one machine, for show and for tests
 #[derive(Parser)]
@@ -52,7 +54,19 @@ enum DriverName {
     Sim,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Ctrl-C speaks for itself.
+        Err(_) if interrupt::is_interrupted() => interrupt::wait_for_the_end(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let args = Args::parse();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

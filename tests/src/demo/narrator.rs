@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 pub struct Narrator {
     is_terminal: bool,
     step: Option<Step>,
+    /// Whether the last thing said was a table, which wants air around it.
+    is_after_table: bool,
 }
 
 /// The step under way.
@@ -30,7 +32,7 @@ impl Default for Narrator {
 
 impl Narrator {
     pub fn new() -> Self {
-        Self { is_terminal: io::stdout().is_terminal(), step: None }
+        Self { is_terminal: io::stdout().is_terminal(), step: None, is_after_table: false }
     }
 
     pub fn title(&mut self, text: &str) {
@@ -66,6 +68,9 @@ impl Narrator {
         let took = self.faint(&format!("{:.1} s", step.begun.elapsed().as_secs_f64()));
         let label = step.label.clone();
         step.end();
+        if std::mem::take(&mut self.is_after_table) {
+            self.say("");
+        }
         let mark = if self.is_terminal { "\x1b[32m✓\x1b[0m" } else { "✓" };
         self.say(&format!("  {mark} {label:<10} {what}  {took}"));
     }
@@ -76,7 +81,7 @@ impl Narrator {
         for line in answer.trim_end().lines() {
             self.say(&format!("    {line}"));
         }
-        self.say("");
+        self.is_after_table = true;
     }
 
     pub fn closing(&mut self, text: &str) {

@@ -16,11 +16,24 @@ pub struct Cli {
     entry: Vec<String>,
     binary: PathBuf,
     context: PathBuf,
+    /// Instead of those in the context.
+    endpoint: Option<String>,
 }
 
 impl Cli {
     pub fn new(net: &NetNamespace, binary: &Path, context: &Path) -> Self {
-        Self { entry: net.entry(), binary: binary.to_owned(), context: context.to_owned() }
+        Self {
+            entry: net.entry(),
+            binary: binary.to_owned(),
+            context: context.to_owned(),
+            endpoint: None,
+        }
+    }
+
+    /// The same, asking one member only.
+    #[must_use]
+    pub fn via(&self, endpoint: &str) -> Self {
+        Self { endpoint: Some(endpoint.to_owned()), ..self.clone() }
     }
 
     /// The command for `args`, to be run by the caller. It ends by itself after [`CALL_LIMIT`].
@@ -28,7 +41,11 @@ impl Cli {
         let mut command = Command::new("timeout");
         process::without_our_variables(&mut command);
         command.arg(CALL_LIMIT.as_secs().to_string()).args(&self.entry).arg(&self.binary);
-        command.arg("--config").arg(&self.context).args(args);
+        command.arg("--config").arg(&self.context);
+        if let Some(endpoint) = &self.endpoint {
+            command.args(["--endpoint", endpoint]);
+        }
+        command.args(args);
         command
     }
 

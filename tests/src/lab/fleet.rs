@@ -1,10 +1,11 @@
 //! What the control plane says of the fleet, as values that a test can compare.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use novacron_protocol::api::cluster::ClusterView;
 use novacron_protocol::api::host::HostView;
 use novacron_protocol::api::member::{MemberRole, MemberView};
@@ -38,6 +39,24 @@ impl Fleet {
     pub fn leader(&self) -> Result<String> {
         let leader = self.status()?.leader.context("no member leads")?;
         Ok(leader.name.to_string())
+    }
+
+    /// The fleet as member `number` sees it.
+    #[must_use]
+    pub fn via(&self, number: u8) -> Self {
+        Self { cli: self.cli.via(&endpoint(number)) }
+    }
+
+    /// Who leads in each term that any of `members` is in, by their own word. More than one leader
+    /// in a term is a broken Raft.
+    pub fn leaders(&self, members: &[u8]) -> BTreeMap<u64, BTreeSet<String>> {
+        let mut leaders: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+        for status in members.iter().filter_map(|&number| self.via(number).status().ok()) {
+            if let Some(leader) = status.leader {
+                leaders.entry(status.term.0).or_default().insert(leader.name.to_string());
+            }
+        }
+        leaders
     }
 
     pub fn members(&self) -> Result<Vec<MemberView>> {
@@ -95,15 +114,22 @@ impl Fleet {
             .map(drop)
     }
 
-    /// Waits until every member votes, one of them leads, and every host's agent is connected.
+    /// Waits until every member votes, all name the same leader, and every host's agent is
+    /// connected.
     pub fn wait_complete(&self, members: u8, hosts: u8, limit: Duration) -> Result<()> {
+        let all: Vec<u8> = (1..=members).collect();
         wait::for_true("the fleet to be complete", limit, || {
+            for &number in &all {
+                self.via(number).status()?;
+            }
+            let leaders = self.leaders(&all);
+            ensure!(leaders.values().all(|names| names.len() == 1), "two leaders: {leaders:?}");
             let voters = self.members()?.iter().filter(|m| m.role == MemberRole::Voter).count();
             let is_up = |host: &&HostView| host.connectivity == Connectivity::Connected;
             let connected = self.hosts()?.iter().filter(is_up).count();
             Ok(voters == usize::from(members)
                 && connected == usize::from(hosts)
-                && self.status()?.leader.is_some())
+                && leaders.len() == 1)
         })
     }
 
@@ -131,11 +157,14 @@ impl Fleet {
     }
 }
 
+fn endpoint(member: u8) -> String {
+    format!("https://{}:7411", member_address(member))
+}
+
 /// Writes `made`, the context that `init` left, to `context` with every member as an endpoint.
 pub fn write_context(made: &Path, context: &Path, members: u8) -> Result<()> {
     let mut table: toml::Table = fs::read_to_string(made)?.parse().context("read admin.toml")?;
-    let endpoint = |member| toml::Value::from(format!("https://{}:7411", member_address(member)));
-    let endpoints = (1..=members).map(endpoint).collect();
+    let endpoints = (1..=members).map(|member| toml::Value::from(endpoint(member))).collect();
     table.insert("endpoints".to_owned(), toml::Value::Array(endpoints));
     fs::write(context, table.to_string())?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);

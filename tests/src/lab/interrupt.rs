@@ -41,6 +41,13 @@ pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
+/// Waits for the thread that takes the labs down; it ends the program.
+pub fn wait_for_the_end() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
 fn labs() -> std::sync::MutexGuard<'static, Vec<String>> {
     LABS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
