@@ -3,8 +3,9 @@
 //! Decoding never reserves more memory than the bytes at hand can justify, refuses trailing bytes,
 //! and never panics on input.
 
-use bincode::config::{self, Configuration, LittleEndian, Varint};
-use bincode::{Decode, Encode};
+use bincode::{Decode, Encode, config};
+
+use crate::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, RECORD_BYTES_MAX};
 
 /// Bytes that are not the wanted value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,14 +18,33 @@ pub enum CodecError {
     Trailing { what: &'static str, count: usize },
 }
 
-/// bincode's own limit counts what a decoder claims for containers; it is a second line behind
-/// the callers' tighter limits on the input's length.
-const CLAIM_BYTES_MAX: usize = 128 << 20;
+/// Runs bincode with a bound on the memory that a decoder may claim: at least 64 times the input.
+/// Claims count values as they are in memory, where the densest of ours (a raft entry, an event)
+/// takes about 20 times its encoding; and a few bytes of a stranger's reserve no more than 1 MiB.
+macro_rules! bounded {
+    ($bytes:expr) => {{
+        let bytes: &[u8] = $bytes;
+        match bytes.len() {
+            ..=HELLO_BYTES_MAX => bincode::decode_from_slice(
+                bytes,
+                config::standard().with_limit::<{ HELLO_BYTES_MAX * CLAIM_PER_BYTE }>(),
+            ),
+            ..=FRAME_BYTES_MAX => bincode::decode_from_slice(
+                bytes,
+                config::standard().with_limit::<{ FRAME_BYTES_MAX * CLAIM_PER_BYTE }>(),
+            ),
+            // Only from our own disk and from a leader's snapshot, behind a checksum.
+            _ => bincode::decode_from_slice(
+                bytes,
+                config::standard().with_limit::<{ RECORD_BYTES_MAX * CLAIM_PER_BYTE }>(),
+            ),
+        }
+    }};
+}
 
-const CONFIG: Configuration<LittleEndian, Varint, config::Limit<CLAIM_BYTES_MAX>> =
-    config::standard().with_limit::<CLAIM_BYTES_MAX>();
+const CLAIM_PER_BYTE: usize = 64;
 
-/// Encodes `value`. Fails only when the value exceeds the claim limit.
+/// Encodes `value`. Fails only for values that have no encoding, of which the protocol has none.
 pub fn encode<T: Encode>(value: &T) -> Result<Vec<u8>, CodecError> {
     bincode::encode_to_vec(value, config::standard()).map_err(|error| CodecError::Malformed {
         what: short_name::<T>(),
@@ -38,7 +58,7 @@ pub fn decode<T: Decode<()>>(bytes: &[u8], max: usize) -> Result<T, CodecError> 
     if bytes.len() > max {
         return Err(CodecError::TooLong { len: bytes.len(), max });
     }
-    let (value, used) = bincode::decode_from_slice(bytes, CONFIG)
+    let (value, used) = bounded!(bytes)
         .map_err(|error| CodecError::Malformed { what, detail: error.to_string() })?;
     match bytes.len() - used {
         0 => Ok(value),
@@ -53,7 +73,7 @@ pub fn decode_prefix<T: Decode<()>>(bytes: &[u8], max: usize) -> Result<T, Codec
     if bytes.len() > max {
         return Err(CodecError::TooLong { len: bytes.len(), max });
     }
-    bincode::decode_from_slice(bytes, CONFIG)
+    bounded!(bytes)
         .map(|(value, _)| value)
         .map_err(|error| CodecError::Malformed { what, detail: error.to_string() })
 }
@@ -74,6 +94,23 @@ mod tests {
         let mut bytes = vec![253];
         bytes.extend(u64::MAX.to_le_bytes());
         assert!(matches!(decode::<Vec<u64>>(&bytes, 64), Err(CodecError::Malformed { .. })));
+    }
+
+    #[test]
+    fn values_that_take_far_more_memory_than_bytes_are_decoded() {
+        for len in [HELLO_BYTES_MAX / 2, HELLO_BYTES_MAX + 1, FRAME_BYTES_MAX + 1] {
+            let many = vec![None::<[u8; 40]>; len];
+            let bytes = encode(&many).unwrap();
+            assert_eq!(decode::<Vec<Option<[u8; 40]>>>(&bytes, RECORD_BYTES_MAX), Ok(many));
+        }
+    }
+
+    #[test]
+    fn a_stranger_cannot_make_us_reserve_what_they_did_not_send() {
+        let mut bytes = vec![252];
+        bytes.extend(((1_u32 << 20) + 1).to_le_bytes());
+        let error = decode::<Vec<u8>>(&bytes, HELLO_BYTES_MAX).unwrap_err();
+        assert!(error.to_string().contains("LimitExceeded"), "{error}");
     }
 
     #[test]
