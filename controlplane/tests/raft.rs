@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use novacron_controlplane::raft::{
-    Driver, DriverOptions, FIRST_INDEX, FIRST_TERM, Handle, HardState, LogStore as _,
-    MembershipChange, Outbound, ProposeRefusal, SledStore, SnapshotDelivery, StoredSnapshot,
+    Driver, DriverOptions, FIRST_INDEX, FIRST_TERM, Handle, HardState, Loaded, LogStore,
+    MembershipChange, Outbound, ProposeRefusal, SledStore, SnapshotDelivery, StoreError,
+    StoredSnapshot,
 };
 use novacron_controlplane_core::command::{NewMember, NewToken, NewUser, Redemption, RequestKey};
 use novacron_controlplane_core::member::MemberRole;
@@ -17,7 +18,7 @@ use novacron_controlplane_core::user::Role;
 use novacron_controlplane_core::{Command, Envelope, State};
 use novacron_protocol::join_token::JoinRole;
 use novacron_protocol::wire::join::MemberAddresses;
-use novacron_protocol::wire::raft::{Configuration, Message, SnapshotMeta};
+use novacron_protocol::wire::raft::{Configuration, Entry, Message, SnapshotMeta};
 use novacron_protocol::{
     ClusterId, Digest, HostId, LogIndex, MemberId, RequestId, Timestamp, TokenId, UserId,
 };
@@ -96,6 +97,46 @@ impl Outbound for Wire {
     }
 }
 
+/// A log in memory that can be looked at in the middle of a life, as a `kill -9` would leave it.
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<Loaded>>);
+
+impl LogStore for Kept {
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn append(&mut self, entries: &[Entry], hard: Option<HardState>) -> Result<(), StoreError> {
+        let mut kept = self.0.lock().unwrap();
+        if let Some(first) = entries.first() {
+            kept.entries.retain(|entry| entry.index < first.index);
+            kept.entries.extend_from_slice(entries);
+        }
+        kept.hard_state = hard.unwrap_or(kept.hard_state);
+        Ok(())
+    }
+
+    fn save_snapshot(&mut self, snapshot: &StoredSnapshot) -> Result<(), StoreError> {
+        self.0.lock().unwrap().snapshot = snapshot.clone();
+        Ok(())
+    }
+
+    fn install_snapshot(
+        &mut self,
+        snapshot: &StoredSnapshot,
+        hard_state: HardState,
+    ) -> Result<(), StoreError> {
+        let entries = Vec::new();
+        *self.0.lock().unwrap() = Loaded { hard_state, snapshot: snapshot.clone(), entries };
+        Ok(())
+    }
+
+    fn compact(&mut self, index: LogIndex) -> Result<(), StoreError> {
+        self.0.lock().unwrap().entries.retain(|entry| entry.index > index);
+        Ok(())
+    }
+}
+
 /// A group of drivers, each with a log in a directory of its own.
 struct Group {
     net: Net,
@@ -129,6 +170,11 @@ impl Group {
     }
 
     fn start(&mut self, id: MemberId) {
+        let store = SledStore::open(&self.log(id)).unwrap();
+        self.start_on(id, Box::new(store));
+    }
+
+    fn start_on(&mut self, id: MemberId, store: Box<dyn LogStore>) {
         let options = DriverOptions {
             member: id,
             tick: Duration::from_millis(10),
@@ -138,10 +184,9 @@ impl Group {
             keep_entries: 10,
             nonce: rand::random(),
         };
-        let store = SledStore::open(&self.log(id)).unwrap();
         let runtime = tokio::runtime::Handle::current();
         let wire = Wire { net: self.net.clone(), own: id, runtime };
-        let (driver, handle) = Driver::open(options, Box::new(store), wire).unwrap();
+        let (driver, handle) = Driver::open(options, store, wire).unwrap();
         self.net.inner.lock().unwrap().handles.insert(id, handle);
         self.threads.insert(id, std::thread::spawn(move || driver.run().unwrap()));
     }
@@ -157,6 +202,13 @@ impl Group {
     async fn of_three() -> Self {
         let mut group = Self::new();
         group.start(MemberId(1));
+        group.grow().await;
+        group
+    }
+
+    /// Lets members 2 and 3 in.
+    async fn grow(&mut self) {
+        let group = self;
         for id in [MemberId(2), MemberId(3)] {
             group.start(id);
             group.propose(create_token(id)).await;
@@ -164,7 +216,6 @@ impl Group {
             group.change(MembershipChange::AddLearner(id), Some(MemberRole::Learner)).await;
             group.change(MembershipChange::Promote(id), Some(MemberRole::Voter)).await;
         }
-        group
     }
 
     /// Asks until the member's role in the state is `wanted`; `None` is gone.
@@ -407,15 +458,19 @@ async fn a_stopping_leader_hands_over_the_lead() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restarted_member_does_not_forget_that_others_vote() {
-    let mut group = Group::of_three().await;
-    group.write(1).await;
+async fn a_killed_member_does_not_forget_that_others_vote() {
+    let mut group = Group::new();
     let first = MemberId(1);
+    let loaded = SledStore::open(&group.log(first)).unwrap().load().unwrap();
+    let kept = Kept(Arc::new(Mutex::new(loaded)));
+    group.start_on(first, Box::new(kept.clone()));
+    group.grow().await;
+    let as_killed = Kept(Arc::new(Mutex::new(kept.0.lock().unwrap().clone())));
     group.stop(first);
     for other in [MemberId(2), MemberId(3)] {
         group.net.cut(other);
     }
-    group.start(first);
+    group.start_on(first, Box::new(as_killed));
     let handle = group.net.handle(first);
     let mut status = handle.status();
     let led = status.wait_for(|status| status.leads());
