@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -33,6 +34,16 @@ pub(crate) enum Rule {
     Role(Role),
     /// The same, but the handler reads the body as it comes.
     RoleStreamed(Role),
+}
+
+impl Rule {
+    /// The role that is needed; `None` lets everybody in.
+    pub(crate) const fn role(self) -> Option<Role> {
+        match self {
+            Self::Public => None,
+            Self::Role(role) | Self::RoleStreamed(role) => Some(role),
+        }
+    }
 }
 
 /// The address that a request came from; put into its extensions by [`super::server`].
@@ -67,7 +78,8 @@ impl FromRequestParts<Shared> for Caller {
 }
 
 pub(crate) async fn admit(
-    State((api, rule)): State<(Shared, Rule)>,
+    State(rule): State<Rule>,
+    Extension(api): Extension<Shared>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -87,10 +99,7 @@ impl Api {
         parts: &mut Parts,
         body: Body,
     ) -> Result<Body, Failure> {
-        let role = match rule {
-            Rule::Public => return Ok(body),
-            Rule::Role(role) | Rule::RoleStreamed(role) => role,
-        };
+        let Some(role) = rule.role() else { return Ok(body) };
         let user = self.check(role, parts).await?;
         let mut caller = Caller { user: user.id, actor: actor_of(&user), request: None };
         if let Rule::RoleStreamed(_) = rule {

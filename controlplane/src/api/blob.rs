@@ -22,7 +22,7 @@ use crate::blobs::BlobUpload;
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Ask which blobs this member lacks.
-#[utoipa::path(post, path = "/api/v1/blobs/missing", tag = "images",
+#[utoipa::path(post, path = "/api/v1/blobs/missing", tag = "blobs",
     request_body = MissingBlobs,
     responses((status = 200, description = "Those it lacks", body = MissingBlobsAnswer)))]
 pub(crate) async fn missing(
@@ -44,7 +44,7 @@ pub(crate) async fn missing(
 ///
 /// The body is the content as zstd frames; the digest names what they expand to. Sending a blob
 /// again is harmless.
-#[utoipa::path(put, path = "/api/v1/blobs/{digest}", tag = "images",
+#[utoipa::path(put, path = "/api/v1/blobs/{digest}", tag = "blobs",
     params(("digest" = Digest, Path, description = "BLAKE3 of the content, expanded")),
     request_body(content = Vec<u8>, content_type = "application/zstd"),
     responses(

@@ -59,14 +59,14 @@ pub(crate) fn count<T>(items: impl Iterator<Item = T>) -> u32 {
 }
 
 /// Whether this process lives.
-#[utoipa::path(get, path = "/health", tag = "health", security(()),
+#[utoipa::path(get, path = "/health", tag = "about", security(()),
     responses((status = 200, description = "It lives", body = Health)))]
 pub(crate) async fn health() -> Answer {
     Answer::ok(&Health { status: "ok".to_owned() })
 }
 
 /// Whether this member can serve: it knows a leader and the cluster's state.
-#[utoipa::path(get, path = "/health/ready", tag = "health", security(()),
+#[utoipa::path(get, path = "/health/ready", tag = "about", security(()),
     responses((status = 200, description = "It can serve", body = Health)))]
 pub(crate) async fn ready(State(api): State<Shared>, stopping: Stopping) -> Reply {
     if stopping.is_cancelled() {

@@ -11,7 +11,7 @@ use super::answer::{Answer, Reply};
 use super::input::Params;
 
 /// Show this member's sessions with members and hosts.
-#[utoipa::path(get, path = "/api/v1/dwcp/status", tag = "cluster",
+#[utoipa::path(get, path = "/api/v1/dwcp/status", tag = "dwcp",
     responses((status = 200, description = "Its sessions", body = DwcpStatus)))]
 pub(crate) async fn status(State(api): State<Shared>, mut params: Params) -> Reply {
     params.consistency()?;

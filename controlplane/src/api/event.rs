@@ -177,3 +177,82 @@ fn sse_events(events: &[&Event]) -> VecDeque<SseEvent> {
     };
     events.iter().enumerate().map(sse).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use novacron_controlplane_core::command::{Actor, Command, Envelope, NewMember, NewUser};
+    use novacron_controlplane_core::user::Role;
+    use novacron_protocol::limits::EVENTS_KEPT;
+    use novacron_protocol::wire::join::MemberAddresses;
+    use novacron_protocol::{ClusterId, Digest, MemberId, Timestamp};
+    use uuid::Uuid;
+
+    /// Entry 1 makes two events, every later one makes one.
+    fn state(entries: u64) -> Replicated {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let member = NewMember {
+            id: MemberId(1),
+            name: "one".parse().unwrap(),
+            addresses: MemberAddresses { cluster: address, api: address },
+            key: Digest([1; 32]),
+        };
+        let admin = NewUser {
+            id: UserId::from_uuid(Uuid::from_u128(1)),
+            name: "admin".parse().unwrap(),
+            role: Role::Admin,
+            secret: Digest([2; 32]),
+        };
+        let cluster = ClusterId::from_uuid(Uuid::from_u128(2));
+        let first = Command::Initialise { cluster, name: "c".parse().unwrap(), member, admin };
+        let refusal = Command::RecordRefusal { what: "login".to_owned(), why: "x".to_owned() };
+        let mut state = Replicated::default();
+        for index in 1..=entries {
+            let command = if index == 1 { first.clone() } else { refusal.clone() };
+            let envelope = Envelope::from_actor(Timestamp(index), Actor::System, command);
+            state.apply(LogIndex(index), &envelope).unwrap();
+        }
+        state
+    }
+
+    fn indexes(page: &EventPage) -> Vec<u64> {
+        page.items.iter().map(|event| event.index.0).collect()
+    }
+
+    #[test]
+    fn a_page_never_ends_inside_an_entry() {
+        let state = state(4);
+        let first = page(&state, Some(LogIndex(0)), 1).unwrap();
+        assert_eq!((indexes(&first), first.more), (vec![1, 1], true));
+        let rest = page(&state, Some(first.resume_after), 10).unwrap();
+        assert_eq!((indexes(&rest), rest.more), (vec![2, 3, 4], false));
+        let end = page(&state, Some(rest.resume_after), 10).unwrap();
+        assert_eq!((indexes(&end), end.resume_after), (vec![], LogIndex(4)));
+    }
+
+    #[test]
+    fn without_a_place_the_newest_are_given() {
+        let state = state(5);
+        assert_eq!(indexes(&page(&state, None, 2).unwrap()), [4, 5]);
+        assert_eq!(indexes(&page(&state, None, 100).unwrap()), [1, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn events_that_are_no_longer_kept_are_410_with_where_to_resume() {
+        let state = state(EVENTS_KEPT as u64 + 10);
+        let problem = page(&state, Some(LogIndex(1)), 5).unwrap_err().problem;
+        assert_eq!((problem.status, problem.code.as_str()), (410, "events-forgotten"));
+        let resume = problem.resume_after.unwrap();
+        assert_eq!(page(&state, Some(resume), 1).unwrap().items[0].index, resume.next());
+        assert_eq!(page(&state, None, EVENTS_KEPT).unwrap().items.len(), EVENTS_KEPT);
+    }
+
+    #[test]
+    fn only_the_last_event_of_an_entry_carries_its_index() {
+        let state = state(3);
+        let events: Vec<&Event> = state.events().iter().collect();
+        let sent = sse_events(&events);
+        let with_id = |event: &SseEvent| format!("{event:?}").contains("id: ");
+        assert_eq!(sent.iter().map(with_id).collect::<Vec<_>>(), [false, true, true, true]);
+    }
+}

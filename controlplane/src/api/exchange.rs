@@ -33,9 +33,14 @@ impl RequestCounts {
     }
 }
 
-pub(crate) async fn exchange(State(api): State<Shared>, request: Request, next: Next) -> Response {
+pub(crate) async fn exchange(
+    State(api): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = random::uuid(api.clock.timestamp()).to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(api.clone());
     let response = next.run(request).await;
     let mut response = match response.status() {
         status if status.is_client_error() || status.is_server_error() => {

@@ -25,7 +25,7 @@ use crate::telemetry::KEPT;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Show the last hour of a host's samples.
-#[utoipa::path(get, path = "/api/v1/hosts/{host}/metrics", tag = "hosts",
+#[utoipa::path(get, path = "/api/v1/hosts/{host}/metrics", tag = "hosts", operation_id = "metrics",
     params(
         ("host" = String, Path, description = "Id or name"),
         ("since_ms" = Option<u64>, Query, description = "Only the newest so many milliseconds"),
@@ -49,7 +49,7 @@ pub(crate) async fn of_host(
 }
 
 /// Show the last hour of a VM's samples.
-#[utoipa::path(get, path = "/api/v1/vms/{vm}/metrics", tag = "vms",
+#[utoipa::path(get, path = "/api/v1/vms/{vm}/metrics", tag = "vms", operation_id = "metrics",
     params(
         ("vm" = String, Path, description = "Id or name"),
         ("since_ms" = Option<u64>, Query, description = "Only the newest so many milliseconds"),

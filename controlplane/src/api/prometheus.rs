@@ -14,7 +14,7 @@ use super::cluster::count;
 use super::view;
 
 /// Show this member's figures in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", tag = "health",
+#[utoipa::path(get, path = "/metrics", tag = "about", operation_id = "metrics",
     responses((status = 200, description = "Figures", body = String, content_type = "text/plain")))]
 pub(crate) async fn scrape(State(api): State<Shared>) -> Answer {
     let (state, status) = (api.cluster.state(), api.cluster.status());

@@ -25,8 +25,7 @@ pub(crate) struct Route {
 }
 
 pub(crate) fn build(shared: &Shared) -> Router {
-    let routes = all(shared);
-    routes
+    all()
         .router
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
@@ -34,12 +33,17 @@ pub(crate) fn build(shared: &Shared) -> Router {
         .with_state(shared.clone())
 }
 
+/// All routes, for the document and for tests.
+pub(crate) fn table() -> Vec<Route> {
+    all().table
+}
+
 #[rustfmt::skip]
-fn all(shared: &Shared) -> Routes {
+fn all() -> Routes {
     const VIEWER: Rule = Rule::Role(Viewer);
     const OPERATOR: Rule = Rule::Role(Operator);
     const ADMIN: Rule = Rule::Role(Admin);
-    Routes::new(shared)
+    Routes::default()
         .add("GET", "/health", Rule::Public, cluster::health)
         .add("GET", "/health/ready", Rule::Public, cluster::ready)
         .add("GET", "/metrics", VIEWER, prometheus::scrape)
@@ -85,17 +89,13 @@ fn all(shared: &Shared) -> Routes {
 }
 
 /// Routes as they are collected.
+#[derive(Default)]
 struct Routes {
-    shared: Shared,
     router: Router<Shared>,
     table: Vec<Route>,
 }
 
 impl Routes {
-    fn new(shared: &Shared) -> Self {
-        Self { shared: shared.clone(), router: Router::new(), table: Vec::new() }
-    }
-
     fn add<H, T>(mut self, method: &'static str, path: &'static str, rule: Rule, handler: H) -> Self
     where
         H: Handler<T, Shared>,
@@ -108,9 +108,84 @@ impl Routes {
             "DELETE" => MethodFilter::DELETE,
             other => unreachable!("no route takes {other}"),
         };
-        let admission = from_fn_with_state((self.shared.clone(), rule), admit);
+        let admission = from_fn_with_state(rule, admit);
         self.router = self.router.route(path, on(filter, handler).route_layer(admission));
         self.table.push(Route { method, path, rule });
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Who may do what: a change here is a change of what people can do to a fleet.
+    #[test]
+    fn every_route_needs_the_role_that_is_printed_here() {
+        let line = |route: &Route| {
+            let role = route.rule.role().map_or("anybody", |role| role.as_str());
+            format!("{role:8} {:6} {}\n", route.method, route.path)
+        };
+        let table: String = table().iter().map(line).collect();
+        insta::assert_snapshot!(table, @r"
+        anybody  GET    /health
+        anybody  GET    /health/ready
+        viewer   GET    /metrics
+        viewer   GET    /api/v1/openapi.json
+        viewer   GET    /api/v1/cluster
+        viewer   GET    /api/v1/dwcp/status
+        viewer   GET    /api/v1/members
+        viewer   GET    /api/v1/members/{member}
+        admin    DELETE /api/v1/members/{member}
+        viewer   GET    /api/v1/hosts
+        viewer   GET    /api/v1/hosts/{host}
+        admin    DELETE /api/v1/hosts/{host}
+        operator POST   /api/v1/hosts/{host}/cordon
+        operator POST   /api/v1/hosts/{host}/uncordon
+        viewer   GET    /api/v1/hosts/{host}/metrics
+        viewer   GET    /api/v1/vms
+        operator POST   /api/v1/vms
+        viewer   GET    /api/v1/vms/{vm}
+        operator DELETE /api/v1/vms/{vm}
+        operator POST   /api/v1/vms/{vm}/start
+        operator POST   /api/v1/vms/{vm}/stop
+        operator POST   /api/v1/vms/{vm}/restart
+        viewer   GET    /api/v1/vms/{vm}/explain
+        operator GET    /api/v1/vms/{vm}/console
+        viewer   GET    /api/v1/vms/{vm}/metrics
+        viewer   GET    /api/v1/images
+        operator POST   /api/v1/images
+        viewer   GET    /api/v1/images/{image}
+        operator DELETE /api/v1/images/{image}
+        operator POST   /api/v1/blobs/missing
+        operator PUT    /api/v1/blobs/{digest}
+        admin    GET    /api/v1/tokens
+        admin    POST   /api/v1/tokens
+        admin    DELETE /api/v1/tokens/{token}
+        admin    GET    /api/v1/users
+        admin    POST   /api/v1/users
+        admin    DELETE /api/v1/users/{user}
+        viewer   GET    /api/v1/operations
+        viewer   GET    /api/v1/operations/{operation}
+        operator POST   /api/v1/operations/{operation}/cancel
+        viewer   GET    /api/v1/events
+        ");
+    }
+
+    #[test]
+    fn the_document_has_these_routes_and_no_others() {
+        let document: serde_json::Value = serde_json::from_str(&openapi::document()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let methods = |(path, methods): (&String, &serde_json::Value)| {
+            let names = methods.as_object().unwrap().keys();
+            names.map(|name| format!("{} {path}", name.to_uppercase())).collect::<Vec<_>>()
+        };
+        let documented: BTreeSet<String> = paths.iter().flat_map(methods).collect();
+        let table = table();
+        let routed: BTreeSet<String> =
+            table.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        assert_eq!(documented, routed);
+        assert_eq!(table.len(), routed.len(), "a route is there twice");
     }
 }
