@@ -1,6 +1,7 @@
 //! What every command has at hand: the global options, the output, and a client when it asks.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use novacron_protocol::Timestamp;
 
@@ -50,12 +51,18 @@ pub(crate) struct Invocation {
     pub(crate) output: Output,
     /// The wall clock when it began, for ages.
     pub(crate) now: Timestamp,
+    started: Instant,
 }
 
 impl Invocation {
     pub(crate) fn new(options: Options) -> Self {
         let output = Output::to_stdout(options.output);
-        Self { options, output, now: clock::wall() }
+        Self { options, output, now: clock::wall(), started: Instant::now() }
+    }
+
+    /// How long it has taken so far: `3.2 s`.
+    pub(crate) fn took(&self) -> String {
+        format!("{:.1} s", self.started.elapsed().as_secs_f64())
     }
 
     /// The context file that was named, or the usual one.

@@ -1,6 +1,6 @@
 //! Long work: see an operation through to its end, or leave it with `--detach`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use novacron_protocol::api::operation::{OperationStatus, OperationView};
 use serde_json::Value;
@@ -28,15 +28,14 @@ pub(crate) fn conclude(
     client: &Client,
     operation: Answer<OperationView>,
     detach: Detach,
-    done: impl FnOnce(&OperationView, Duration) -> Result<String, Failure>,
+    done: impl FnOnce(&OperationView) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
     if detach.detach {
         let id = operation.view.id;
         return invocation.output.show(&operation.value, || Ok(format!("{id}\n")));
     }
-    let started = Instant::now();
     let ended = until_end(client, operation)?;
-    finish(invocation, &ended, |view| done(view, started.elapsed()))
+    finish(invocation, &ended, done)
 }
 
 /// Prints an operation that has ended; one that was not done is a failure.
@@ -92,9 +91,4 @@ pub(crate) fn part(value: &Value, view: OperationView) -> Answer<OperationView> 
 /// `create-vm web1`.
 fn title(view: &OperationView) -> String {
     format!("{} {}", view.kind, view.subject.name.as_deref().unwrap_or(&view.subject.id))
-}
-
-/// A span as `3.2 s`.
-pub(crate) fn seconds(span: Duration) -> String {
-    format!("{:.1} s", span.as_secs_f64())
 }

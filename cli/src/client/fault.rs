@@ -73,17 +73,31 @@ impl ClientError {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let mut failure = Self::new(error.to_string());
-        if let Some(hint) = error.hint() {
-            failure = failure.hint(hint);
-        }
-        match error {
-            ClientError::Refused(problem) => {
-                let field = |pointer: &str| pointer.trim_start_matches('/').replace('/', ".");
-                let fields = problem.errors.iter();
-                failure.fields(fields.map(|e| (field(&e.pointer), e.message.clone())).collect())
+        let failure = match &error {
+            ClientError::Refused(problem) => refused(problem),
+            ClientError::Unreachable { .. } | ClientError::Garbled { .. } => {
+                Self::new(error.to_string())
             }
-            _ => failure,
+        };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// A problem with its fields, by their path in the request: `spec.memory`. One field that the
+/// detail tells already is not told again.
+fn refused(problem: &Problem) -> Failure {
+    let field = |pointer: &str| pointer.trim_start_matches('/').replace('/', ".");
+    let cause = detail(problem);
+    match &problem.errors[..] {
+        [only] if cause.contains(&only.message) => {
+            Failure::new(cause.replace(&only.pointer, &field(&only.pointer)))
+        }
+        errors => {
+            let fields = errors.iter().map(|error| (field(&error.pointer), error.message.clone()));
+            Failure::new(cause).fields(fields.collect())
         }
     }
 }
@@ -102,15 +116,28 @@ fn detail(problem: &Problem) -> String {
     detail.clone()
 }
 
+impl Reason {
+    /// Where to look when this is why an endpoint cannot be talked to.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::ForeignCertificate => {
+                "this context file may be of another cluster, or of one that was made anew: take \
+                 its present admin.toml"
+            }
+            Self::CertificateTime => "compare the clocks of this machine and the members",
+            Self::WrongAddress => "name the member by the address in `novacron member list`",
+            _ => "is novacron-controlplane running there, and its API port open to this machine?",
+        }
+    }
+}
+
+/// One hint for all endpoints: that of their common reason.
 fn unreachable_hint(faults: &[Fault]) -> &'static str {
-    let all = |reason: &Reason| faults.iter().all(|fault| fault.reason == *reason);
-    if all(&Reason::ForeignCertificate) {
-        "this context file may be of another cluster, or of one that was made anew: take its \
-         present admin.toml"
-    } else if all(&Reason::CertificateTime) {
-        "compare the clocks of this machine and the members"
-    } else {
-        "is novacron-controlplane running there? `novacron doctor` checks each endpoint"
+    match faults {
+        [first, rest @ ..] if rest.iter().all(|fault| fault.reason == first.reason) => {
+            first.reason.hint()
+        }
+        _ => "`novacron doctor` checks each endpoint",
     }
 }
 
@@ -212,6 +239,14 @@ mod tests {
     }
 
     #[test]
+    fn one_field_is_told_once() {
+        let message = "must be 16 MiB to 16 TiB, not 1 B";
+        let detail = format!("/spec/memory: {message}");
+        let problem = Problem::new(ProblemCode::InvalidRequest, detail).on("/spec/memory", message);
+        assert_eq!(render(problem), format!("error: spec.memory: {message}\n"));
+    }
+
+    #[test]
     fn a_fault_of_the_member_names_the_request_in_its_log() {
         let problem = Problem {
             request_id: "r-17".to_owned(),
@@ -248,7 +283,7 @@ mod tests {
         let failure = Failure::from(ClientError::Unreachable { faults });
         insta::assert_snapshot!(failure.render(str::to_owned).unwrap(), @r"
         error: no member answers (https://10.0.0.1:7411: connection refused; https://10.0.0.2:7411: no answer in time)
-        hint: is novacron-controlplane running there? `novacron doctor` checks each endpoint
+        hint: `novacron doctor` checks each endpoint
         ");
     }
 }

@@ -1,13 +1,17 @@
 //! `novacron cluster`: the first thing to look at.
 
+use std::time::Duration;
+
 use clap::Subcommand;
+use novacron_protocol::api::ProblemCode;
 use novacron_protocol::api::cluster::{ClusterCounts, ClusterView};
 use novacron_protocol::api::member::{MemberRole, MemberView};
 
+use crate::client::{Answer, Client, ClientError};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
-use crate::output::age;
 use crate::output::table::{Cell, Fields, Tone};
+use crate::output::{self, age};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -17,15 +21,29 @@ pub(crate) enum Verb {
 
 pub(crate) fn run(invocation: &Invocation, verb: Verb) -> Result<(), Failure> {
     let Verb::Status = verb;
-    let client = invocation.client()?;
-    let cluster = client.get::<ClusterView>("/cluster")?;
-    let members = client.list::<MemberView>("/members")?;
+    let client = invocation.client()?.with_patience(Duration::ZERO);
+    let (cluster, members) = match view(&client, "") {
+        // The first screen must come up above all when there is no leader.
+        Err(error) if error.is(ProblemCode::Unavailable) => {
+            output::note(&format!("{error}; this is what one member knows"));
+            view(&client, "?consistency=stale")?
+        }
+        answer => answer?,
+    };
     let value = {
         let mut value = cluster.value;
         value["members"] = members.value;
         value
     };
     invocation.output.show(&value, || Ok(status(invocation, &cluster.view, &members.view)))
+}
+
+fn view(
+    client: &Client,
+    query: &str,
+) -> Result<(Answer<ClusterView>, Answer<Vec<MemberView>>), ClientError> {
+    let cluster = client.get(&format!("/cluster{query}"))?;
+    Ok((cluster, client.list(&format!("/members{query}"))?))
 }
 
 fn status(invocation: &Invocation, cluster: &ClusterView, members: &[MemberView]) -> String {

@@ -7,6 +7,7 @@ mod verdict;
 
 use std::time::Duration;
 
+use novacron_protocol::Timestamp;
 use novacron_protocol::api::ProblemCode;
 use novacron_protocol::api::cluster::ClusterView;
 use novacron_protocol::api::host::HostView;
@@ -29,12 +30,14 @@ leader, the members, the hosts and the images. Ends with 1 when a check fails.";
 /// How long one question is tried again: a doctor that waits tells nothing.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What one endpoint said of itself.
+/// How an endpoint took our call.
 #[derive(Debug)]
-struct Seen {
-    cluster: ClusterView,
-    /// Its clock minus ours, in milliseconds.
-    clock_ahead_ms: i64,
+enum Contact {
+    /// It told what it sees.
+    Seen(Box<ClusterView>),
+    /// It is there, and refused.
+    Refused,
+    Silent,
 }
 
 pub(crate) fn run(invocation: &Invocation) -> Result<(), Failure> {
@@ -47,18 +50,20 @@ pub(crate) fn run(invocation: &Invocation) -> Result<(), Failure> {
 fn examine(invocation: &Invocation, report: &mut Report) {
     let Some(context) = examine_context(invocation, report) else { return };
     let client = Client::new(&context).with_patience(PATIENCE);
-    let seen: Vec<Seen> = context
-        .endpoints
-        .iter()
-        .filter_map(|endpoint| examine_endpoint(&client, endpoint, report))
-        .collect();
-    if seen.is_empty() {
+    let mut seen = Vec::new();
+    let mut is_reached = false;
+    for endpoint in &context.endpoints {
+        let contact = examine_endpoint(&client, endpoint, report);
+        is_reached |= !matches!(contact, Contact::Silent);
+        if let Contact::Seen(cluster) = contact {
+            seen.push(*cluster);
+        }
+    }
+    if !is_reached || !examine_token(&client, &context, report) || seen.is_empty() {
         return;
     }
-    if !examine_token(&client, &context, report) {
-        return;
-    }
-    report.push(verdict::leader(&seen.iter().map(|seen| &seen.cluster).collect::<Vec<_>>()));
+    let seen: Vec<&ClusterView> = seen.iter().collect();
+    report.push(verdict::leader(&seen));
     let members = ask::<MemberView>(&client, "members", report);
     if let Some(members) = &members {
         report.extend(verdict::members(members));
@@ -71,8 +76,7 @@ fn examine(invocation: &Invocation, report: &mut Report) {
     if let Some(images) = ask::<ImageView>(&client, "images", report) {
         report.push(verdict::images(&images));
     }
-    let clusters: Vec<&ClusterView> = seen.iter().map(|seen| &seen.cluster).collect();
-    report.push(verdict::releases(&clusters, hosts.as_deref().unwrap_or_default()));
+    report.push(verdict::releases(&seen, hosts.as_deref().unwrap_or_default()));
 }
 
 /// A whole list as far as a member knows it; works without a leader too.
@@ -122,41 +126,41 @@ fn examine_context(invocation: &Invocation, report: &mut Report) -> Option<Conte
     Some(context)
 }
 
-fn examine_endpoint(client: &Client, endpoint: &Endpoint, report: &mut Report) -> Option<Seen> {
-    let answer = client.only(endpoint).call(&Call::get("/cluster?consistency=stale"));
-    let (date, answer) = match answer {
-        Ok(reply) => (reply.date, reply.json::<ClusterView>()),
+fn examine_endpoint(client: &Client, endpoint: &Endpoint, report: &mut Report) -> Contact {
+    let call = Call::get("/cluster?consistency=stale");
+    let answer = client.only(endpoint).call(&call).and_then(|reply| {
+        let date = reply.date;
+        Ok((date, reply.json::<ClusterView>()?.view))
+    });
+    match answer {
+        Ok((date, cluster)) => {
+            let ahead_ms = date.map_or(0, |date| difference_ms(date, clock::wall()));
+            report.push(verdict::endpoint(endpoint, &cluster, ahead_ms));
+            Contact::Seen(Box::new(cluster))
+        }
         // It is there and speaks TLS; what it thinks of the token is another check's question.
         Err(error) if error.is(ProblemCode::Unauthenticated) => {
             report.push(Verdict::ok("endpoint", format!("{endpoint} answers")));
-            report.push(Verdict::failure("token", error.into()));
-            return None;
-        }
-        Err(error) => (None, Err(error)),
-    };
-    match answer {
-        Ok(answer) => {
-            let cluster = answer.view;
-            let ahead = |date: novacron_protocol::Timestamp| {
-                i64::try_from(date.0).unwrap_or(i64::MAX)
-                    - i64::try_from(clock::wall().0).unwrap_or(i64::MAX)
-            };
-            let seen = Seen { cluster, clock_ahead_ms: date.map_or(0, ahead) };
-            report.push(verdict::endpoint(endpoint, &seen.cluster, seen.clock_ahead_ms));
-            Some(seen)
+            Contact::Refused
         }
         Err(ClientError::Unreachable { faults }) => {
-            let reason = faults.first().map_or(String::new(), |fault| fault.reason.to_string());
-            let hint = Failure::from(ClientError::Unreachable { faults });
-            let verdict = Verdict::failure("endpoint", hint);
-            report.push(verdict.saying(format!("{endpoint}: {reason}")));
-            None
+            for fault in faults {
+                let hint = Some(fault.reason.hint());
+                report.push(Verdict::fail("endpoint", fault.to_string(), hint));
+            }
+            Contact::Silent
         }
         Err(error) => {
             report.push(Verdict::failure("endpoint", error.into()));
-            None
+            Contact::Refused
         }
     }
+}
+
+/// How far `a` is ahead of `b`.
+fn difference_ms(a: Timestamp, b: Timestamp) -> i64 {
+    let signed = |at: Timestamp| i64::try_from(at.0).unwrap_or(i64::MAX);
+    signed(a) - signed(b)
 }
 
 /// Whether the token is let in.

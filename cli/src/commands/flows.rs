@@ -313,6 +313,21 @@ fn when_the_member_fails_an_import_begins_anew_at_the_next() {
 }
 
 #[test]
+fn an_image_that_is_there_already_is_no_failure() {
+    let authority = FakeAuthority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (path, _) = disk(dir.path());
+    let line = format!("image import tiny --disk {path}");
+    let (first, _) = storing(&authority, BTreeSet::new(), None);
+    run(&authority, &[&first], &line).1.unwrap();
+    let manifest = first.requests().pop().unwrap().json()["manifest"].clone();
+    let id = manifest.as_str().unwrap().to_owned();
+    let member = authority.member(move |_, _| Reaction::json(200, &image(&id, "tiny")));
+    let (text, outcome) = run(&authority, &[&member], &line);
+    assert_eq!((text.as_str(), outcome), ("image tiny was imported before\n", Ok(())));
+}
+
+#[test]
 fn a_name_that_is_taken_is_told_before_anything_is_sent() {
     let authority = FakeAuthority::new();
     let dir = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use novacron_protocol::api::ProblemCode;
@@ -108,7 +108,6 @@ impl Import {
 }
 
 fn import(invocation: &Invocation, client: &Client, import: Import) -> Result<(), Failure> {
-    let started = Instant::now();
     let _parting = Parting::say("the same command goes on where this one was interrupted");
     let sealed = {
         let progress = Progress::start();
@@ -119,12 +118,34 @@ fn import(invocation: &Invocation, client: &Client, import: Import) -> Result<()
         })?
     };
     let request = CreateImage { name: import.name, manifest: sealed.id.0 };
+    if let Some(image) = existing(client, &sealed, &request.name)? {
+        let people = || Ok(format!("image {} was imported before\n", request.name));
+        return invocation.output.show(&image.value, people);
+    }
     let (client, accepted) = send(client, &sealed, &request)?;
     let operation = wait::part(&accepted.value, accepted.view.operation);
-    wait::conclude(invocation, &client, operation, import.detach, |_, _| {
-        let took = wait::seconds(started.elapsed());
+    wait::conclude(invocation, &client, operation, import.detach, |_| {
+        let took = invocation.took();
         Ok(format!("image {} has {} ({took})\n", request.name, sealed.size()))
     })
+}
+
+/// The image of that name, if it is this one. Another of that name is told before anything is
+/// sent.
+fn existing(
+    client: &Client,
+    sealed: &Sealed,
+    name: &Name,
+) -> Result<Option<Answer<ImageView>>, Failure> {
+    match client.get::<ImageView>(&format!("/images/{name}")) {
+        Ok(image) if image.view.id == sealed.id => Ok(Some(image)),
+        Ok(_) => {
+            Err(Failure::new(format!("the name {name} is taken by an image of other content"))
+                .hint("choose another name, or delete that image first"))
+        }
+        Err(error) if error.is(ProblemCode::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How long an import tries a member that went silent, when there is another. Short: what is sent
@@ -138,11 +159,6 @@ fn send(
     sealed: &Sealed,
     request: &CreateImage,
 ) -> Result<(Client, Answer<ImageAccepted>), Failure> {
-    match client.get::<ImageView>(&format!("/images/{}", request.name)) {
-        Ok(image) if image.view.id != sealed.id => return Err(taken(&image.view)),
-        Err(error) if !error.is(ProblemCode::NotFound) => return Err(error.into()),
-        Ok(_) | Err(_) => {}
-    }
     let create = Call::change("/images", request).waiting(checking(sealed.size()));
     let endpoints = client.endpoints();
     let mut last = None;
@@ -169,12 +185,6 @@ fn send(
 /// hashes each byte twice, and a slow disk reads 20 MB/s.
 fn checking(size: ByteCount) -> Duration {
     Duration::from_secs(size.0 / 20_000_000)
-}
-
-/// Said before anything is sent.
-fn taken(image: &ImageView) -> Failure {
-    Failure::new(format!("the name {} is taken by an image of other content", image.name))
-        .hint("choose another name, or delete that image first")
 }
 
 /// Whether another member might do what this one did not.

@@ -92,9 +92,10 @@ fn list(invocation: &Invocation, tokens: &[TokenView]) -> String {
             JoinRole::Host => "host",
             JoinRole::Member => "member",
         };
-        let state = match token.valid {
-            true => Cell::toned("valid", Tone::Good),
-            false => Cell::dim("used up"),
+        let state = match (token.valid, token.uses_left) {
+            (true, _) => Cell::toned("valid", Tone::Good),
+            (false, 0) => Cell::dim("used up"),
+            (false, _) => Cell::dim("expired"),
         };
         table.row(vec![
             Cell::new(id),

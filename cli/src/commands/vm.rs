@@ -282,9 +282,9 @@ fn see_through(
     detach: Detach,
 ) -> Result<(), Failure> {
     let operation = wait::part(&accepted.value, accepted.view.operation);
-    wait::conclude(invocation, client, operation, detach, |operation, took| {
+    wait::conclude(invocation, client, operation, detach, |operation| {
         let subject = &operation.subject;
-        let took = wait::seconds(took);
+        let took = invocation.took();
         match client.get::<VmView>(&format!("/vms/{}", encode(&subject.id))) {
             Ok(vm) => Ok(format!("{} ({took})\n", view::sentence(&vm.view))),
             Err(error) if error.is(novacron_protocol::api::ProblemCode::NotFound) => {

@@ -77,10 +77,6 @@ impl Verdict {
         Self { check, grade: Grade::Fail, text: failure.to_string(), hint }
     }
 
-    pub(super) fn saying(self, text: String) -> Self {
-        Self { text, ..self }
-    }
-
     fn render(&self, colour: Colour) -> String {
         let grade = self.grade.tone().paint(&format!("{:<4}", self.grade.as_str()), colour);
         let line = format!("{grade}  {:<9} {}\n", self.check, one_line(&self.text));

@@ -98,20 +98,13 @@ pub(super) fn sentence(vm: &VmView) -> String {
 }
 
 pub(super) fn explain(invocation: &Invocation, name: &Name, explanation: &Explanation) -> String {
-    let place = match &explanation.placed_on {
-        Some(host) => format!("{name} is on {}", host.name),
-        None => format!("{name} waits for a host"),
-    };
-    format!("{place}: {}\n\n{}", one_line(&explanation.summary), verdicts(invocation, explanation))
+    let summary = one_line(&explanation.summary);
+    format!("{name}: {summary}\n\n{}", verdicts(invocation, explanation))
 }
 
 pub(super) fn dry_run(invocation: &Invocation, name: &Name, run: &VmDryRun) -> String {
-    let place = match &run.host {
-        Some(host) => format!("{name} would go to {}", host.name),
-        None => format!("{name} would wait for a host"),
-    };
     let summary = one_line(&run.explanation.summary);
-    format!("{place}: {summary}\n\n{}", verdicts(invocation, &run.explanation))
+    format!("{name} (dry run): {summary}\n\n{}", verdicts(invocation, &run.explanation))
 }
 
 /// Each host with its score, and below it what speaks for or against it.
@@ -135,12 +128,14 @@ fn verdicts(invocation: &Invocation, explanation: &Explanation) -> String {
     format!("{}{counts}{more}\n", invocation.output.table_or(&table, "no hosts have joined"))
 }
 
+/// What the verdict's sentence does not say already.
 fn reasons(verdict: &HostVerdict) -> Vec<String> {
-    let part = |part: &novacron_protocol::api::vm::ScorePart| {
-        format!("+ {} {} x {}: {}", part.name, part.permille, part.weight, part.text)
-    };
-    let against = verdict.against.iter().map(|reason| format!("- {reason}"));
-    verdict.parts.iter().map(part).chain(against).collect()
+    let is_new = |text: &str| !verdict.sentence.contains(text);
+    let parts = verdict.parts.iter().filter(|part| is_new(&part.text));
+    let parts = parts
+        .map(|part| format!("+ {} {} x {}: {}", part.name, part.permille, part.weight, part.text));
+    let against = verdict.against.iter().filter(|reason| is_new(reason));
+    parts.chain(against.map(|reason| format!("- {reason}"))).collect()
 }
 
 #[cfg(test)]
@@ -216,7 +211,7 @@ mod tests {
         .unwrap();
         let name: Name = "web1".parse().unwrap();
         insta::assert_snapshot!(explain(&invocation(), &name, &explanation), @r"
-        web1 is on h2: h2 has the most room
+        web1: h2 has the most room
 
         HOST  SCORE  VERDICT
         h2      730  fits with half its memory free
