@@ -51,10 +51,15 @@ impl Failure {
         self
     }
 
-    /// Rewrites the pointers of a refusal's field errors, which name a field of a command, to
-    /// where that field is in the request.
+    /// Says where in the request the field is that a refusal names. What a field refers to and is
+    /// not there makes the request invalid: the path itself leads somewhere.
     #[must_use]
     pub(crate) fn map_pointers(mut self, map: impl Fn(&str) -> String) -> Self {
+        if self.problem.is(ProblemCode::NotFound) && !self.problem.errors.is_empty() {
+            let errors = std::mem::take(&mut self.problem.errors);
+            *self.problem = Problem::new(ProblemCode::InvalidRequest, self.problem.detail);
+            self.problem.errors = errors;
+        }
         for error in &mut self.problem.errors {
             error.pointer = map(&error.pointer);
         }
