@@ -73,8 +73,25 @@ pub struct DomainSpec {
     pub kernel: Option<KernelBoot>,
     /// The VM's own qcow2 disk.
     pub disk: Option<PathBuf>,
-    /// Where the serial console is written to.
-    pub console_log: PathBuf,
+    /// Where the serial console is written to; `None` has no console.
+    pub console_log: Option<PathBuf>,
+}
+
+impl DomainSpec {
+    /// A domain that only finds out whether guests run: its firmware finds nothing to boot.
+    pub(crate) fn probe(vm: VmId) -> Self {
+        let name: Name = format!("novacron-probe-{vm}").parse().expect("55 characters of an id");
+        Self {
+            vm,
+            name,
+            revision: Generation(0),
+            cpus: VcpuCount(1),
+            memory: ByteCount::mib(32),
+            kernel: None,
+            disk: None,
+            console_log: None,
+        }
+    }
 }
 
 /// A Linux kernel that is booted without a boot loader.

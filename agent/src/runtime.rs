@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use novacron_agent_core::telemetry::{VmCounters, VmRates};
-use novacron_agent_core::vm::transition::State;
 use novacron_agent_core::{Acceptance, Action, DesiredRefusal, Domain, Host, Outcome, rendezvous};
 use novacron_daemon::{Clock, systemd};
 use novacron_protocol::host::{HostInventory, HostSummary, HypervisorHealth};
@@ -85,7 +84,8 @@ pub(crate) enum Input {
 const INPUTS_MAX: usize = 1024;
 /// Inputs taken in one turn, so that many of them cost one report.
 const INPUTS_PER_TURN: usize = 64;
-/// How often files that nobody needs are looked for, and the inventory is asked for anew.
+/// How often files that nobody needs are looked for, and the inventory is asked for anew. An image
+/// whose last VM went is kept so long: often the next VM wants it again.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Runs the agent until `stop` comes, or until it cannot go on.
@@ -126,6 +126,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         rates: VmRates::default(),
         reporter: Reporter::default(),
         inventory: None,
+        described: false,
         name,
         failures: BTreeMap::new(),
         began: Instant::now(),
@@ -157,6 +158,8 @@ struct Agent {
     reporter: Reporter,
     /// `None` before the hypervisor has described itself.
     inventory: Option<HostInventory>,
+    /// Whether the hypervisor was asked to, since it answers.
+    described: bool,
     name: Name,
     /// The last failed dial of each member, to be told once.
     failures: BTreeMap<MemberId, String>,
@@ -207,7 +210,7 @@ impl Agent {
     fn act(&mut self) {
         while let Some(action) = self.core.poll_action() {
             if let Action::Perform { vm, task } = &action {
-                tracing::debug!(%vm, ?task, "begins");
+                tracing::debug!(%vm, task = task.as_str(), "begins");
             }
             self.executor.perform(action);
         }
@@ -223,8 +226,9 @@ impl Agent {
             Input::Observed(Ok(domains)) => {
                 let back = self.core.hypervisor() == HypervisorHealth::Unreachable;
                 self.core.handle_observed(now, &domains);
-                if back || self.inventory.is_none() {
+                if back || !self.described {
                     tracing::info!(domains = domains.len(), "the hypervisor answers");
+                    self.described = true;
                     self.executor.begin_about();
                 }
             }
@@ -239,6 +243,7 @@ impl Agent {
             Input::Hypervisor(HypervisorEvent::Lost) => self.core.handle_hypervisor_lost(now),
             Input::About(Ok(about)) => self.inventory = Some(self.inventory_of(about)),
             Input::About(Err(error)) => {
+                self.described = false;
                 tracing::warn!(%error, "the hypervisor does not describe itself");
             }
             Input::Counters(counters) => self.handle_counters(now, counters, uplink),
@@ -254,10 +259,6 @@ impl Agent {
         }
         self.executor.handle_task_done(vm);
         self.core.handle_task_done(now, vm, outcome);
-        let removed = self.core.vms().find(|(desired, _)| desired.id == vm);
-        if removed.is_some_and(|(_, state)| state == State::Removed) {
-            self.executor.collect(self.core.files_in_use());
-        }
     }
 
     fn handle_counters(
@@ -343,7 +344,7 @@ impl Agent {
 
     fn heartbeat(&self) -> Heartbeat {
         let sample = self.sampler.latest();
-        let running = self.core.vms().filter(|(_, state)| *state == State::On).count();
+        let running = self.core.running();
         let summary = HostSummary {
             cpu_busy_permille: sample.cpu_busy_permille,
             memory_used: ByteCount(sample.memory_used_bytes),

@@ -53,7 +53,7 @@ impl VmFiles {
             memory: vm.spec.memory,
             kernel,
             disk: vm.boot.disk().map(|_| self.of(vm.id).join(DISK)),
-            console_log: self.of(vm.id).join(CONSOLE),
+            console_log: Some(self.of(vm.id).join(CONSOLE)),
         }
     }
 

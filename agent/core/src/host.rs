@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use novacron_protocol::host::HypervisorHealth;
-use novacron_protocol::vm::{DesiredSet, DesiredVm};
+use novacron_protocol::vm::{DesiredSet, DesiredVm, Target, VmState};
 use novacron_protocol::wire::agent::Report;
 use novacron_protocol::{Digest, Generation, VmId};
 
@@ -260,6 +260,12 @@ impl Host {
         self.owners.values().map(|owned| (&**owned.owner.desired(), owned.owner.state()))
     }
 
+    /// VMs that run, as far as known: while the hypervisor is away, those that ran before.
+    pub fn running(&self) -> usize {
+        let runs = |owned: &&Owned| owned.owner.shown() == VmState::Running;
+        self.owners.values().filter(runs).count()
+    }
+
     pub fn owns(&self, vm: VmId) -> bool {
         self.owners.contains_key(&vm)
     }
@@ -270,6 +276,7 @@ impl Host {
         let incoming = self.incoming.iter().flat_map(|set| &set.vms);
         let mut digests: Vec<Digest> = owned
             .chain(incoming)
+            .filter(|vm| vm.target != Target::Absent)
             .flat_map(|vm| vm.boot.files.iter().map(|file| file.digest))
             .collect();
         digests.sort_unstable();

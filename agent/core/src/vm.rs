@@ -54,6 +54,19 @@ pub enum Task {
     Remove,
 }
 
+impl Task {
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Prepare(_) => "prepare",
+            Self::Define(_) => "define",
+            Self::Start => "start",
+            Self::Shutdown => "shutdown",
+            Self::Destroy => "destroy",
+            Self::Remove => "remove",
+        }
+    }
+}
+
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -291,6 +304,11 @@ impl Owner {
 
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// What the VM does, or did when that was last known, whatever went wrong.
+    pub fn shown(&self) -> VmState {
+        self.shown
     }
 
     /// Whether nothing is known of the VM and a list of all domains would tell.

@@ -78,11 +78,12 @@ fn render_devices(xml: &mut Xml, spec: &DomainSpec) {
         xml.close("disk");
     }
     xml.line("<controller type='usb' model='none'/>");
-    xml.open("serial type='pty'");
-    let log = Xml::escape(&spec.console_log.to_string_lossy());
-    xml.line(&format!("<log file='{log}' append='on'/>"));
-    xml.line("<target port='0'/>");
-    xml.close("serial");
+    if let Some(log) = &spec.console_log {
+        xml.open("serial type='pty'");
+        xml.line(&format!("<log file='{}' append='on'/>", Xml::escape(&log.to_string_lossy())));
+        xml.line("<target port='0'/>");
+        xml.close("serial");
+    }
     xml.line("<memballoon model='virtio'/>");
     xml.close("devices");
 }
@@ -169,7 +170,7 @@ mod tests {
             memory: ByteCount::mib(512),
             kernel: None,
             disk: Some("/var/lib/novacron/vms/web1/disk.qcow2".into()),
-            console_log: "/var/lib/novacron/vms/web1/console.log".into(),
+            console_log: Some("/var/lib/novacron/vms/web1/console.log".into()),
         }
     }
 
@@ -203,7 +204,7 @@ mod tests {
         let spec = DomainSpec {
             kernel: Some(kernel),
             disk: Some(hostile.into()),
-            console_log: hostile.into(),
+            console_log: Some(hostile.into()),
             ..spec()
         };
         let xml = render(&spec, DomainType::Test);
@@ -215,7 +216,7 @@ mod tests {
                     cmdline: "x".to_owned(),
                 }),
                 disk: Some("x".into()),
-                console_log: "x".into(),
+                console_log: Some("x".into()),
                 ..self::spec()
             },
             DomainType::Test,

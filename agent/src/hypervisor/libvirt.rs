@@ -10,11 +10,12 @@ mod kvm;
 mod stats;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use novacron_agent_core::Domain;
 use novacron_agent_core::telemetry::VmCounters;
 use novacron_protocol::{ByteCount, VcpuCount, VmId};
+use uuid::Uuid;
 use virt::error::{Error, ErrorDomain, ErrorNumber};
 
 use super::domain_xml::{self, DomainType};
@@ -29,7 +30,7 @@ pub struct Libvirt {
     acceleration: Acceleration,
     sink: EventSink,
     connection: Mutex<Option<Arc<Connection>>>,
-    domain_type: OnceLock<DomainType>,
+    domain_type: Mutex<Option<DomainType>>,
 }
 
 impl Libvirt {
@@ -39,7 +40,7 @@ impl Libvirt {
             acceleration,
             sink,
             connection: Mutex::new(None),
-            domain_type: OnceLock::new(),
+            domain_type: Mutex::new(None),
         }
     }
 
@@ -81,35 +82,35 @@ impl Libvirt {
 
     /// How guests are run here; found out once, because it takes a probe.
     fn domain_type(&self, connection: &Connection) -> Result<DomainType, CallError> {
-        if let Some(known) = self.domain_type.get() {
-            return Ok(*known);
+        let mut known = self.domain_type.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = *known {
+            return Ok(known);
         }
-        let found = if self.uri.starts_with("test:") {
-            DomainType::Test
-        } else {
-            self.probe_acceleration(connection)?
+        let found = match self.acceleration {
+            _ if self.uri.starts_with("test:") => DomainType::Test,
+            Acceleration::Kvm => DomainType::Kvm,
+            Acceleration::Tcg => DomainType::Tcg,
+            Acceleration::Auto => probe_acceleration(connection)?,
         };
-        Ok(*self.domain_type.get_or_init(|| found))
+        *known = Some(found);
+        Ok(found)
     }
+}
 
-    /// KVM counts only when libvirt offers it and the kernel makes a virtual CPU: on some machines
-    /// there is a `/dev/kvm` that does not.
-    fn probe_acceleration(&self, connection: &Connection) -> Result<DomainType, CallError> {
-        let probed = match self.acceleration {
-            Acceleration::Tcg => return Ok(DomainType::Tcg),
-            Acceleration::Auto | Acceleration::Kvm => {
-                connection.offers_kvm().and_then(|()| kvm::probe())
-            }
-        };
-        match (probed, self.acceleration) {
-            (Ok(()), _) => Ok(DomainType::Kvm),
-            (Err(detail), Acceleration::Kvm) => {
-                Err(CallError::Refused(format!("acceleration is set to kvm, and {detail}")))
-            }
-            (Err(detail), _) => {
-                tracing::info!(%detail, "guests are emulated, which is slow: KVM does not work");
-                Ok(DomainType::Tcg)
-            }
+/// KVM counts only when a guest really runs on it: on some machines there is a `/dev/kvm` that
+/// opens, and even makes virtual CPUs, and then QEMU fails.
+fn probe_acceleration(connection: &Connection) -> Result<DomainType, CallError> {
+    let probe = DomainSpec::probe(VmId::from_uuid(Uuid::new_v4()));
+    let probed = match connection.offers_kvm().and_then(|()| kvm::probe()) {
+        Ok(()) => connection.try_run(&domain_xml::render(&probe, DomainType::Kvm)),
+        Err(detail) => Err(CallError::Refused(detail)),
+    };
+    match probed.map_err(|error| error.classify(connection)) {
+        Ok(()) => Ok(DomainType::Kvm),
+        Err(HypervisorError::Unreachable(detail)) => Err(CallError::Unreachable(detail)),
+        Err(error) => {
+            tracing::warn!(%error, "guests are emulated, which is slow: KVM does not work");
+            Ok(DomainType::Tcg)
         }
     }
 }
@@ -200,6 +201,7 @@ impl std::fmt::Debug for Libvirt {
 enum CallError {
     Libvirt(Error),
     Refused(String),
+    Unreachable(String),
 }
 
 impl From<Error> for CallError {
@@ -218,6 +220,7 @@ impl CallError {
     fn classify(self, connection: &Connection) -> HypervisorError {
         let error = match self {
             Self::Refused(text) => return HypervisorError::Refused(text),
+            Self::Unreachable(text) => return HypervisorError::Unreachable(text),
             Self::Libvirt(error) => error,
         };
         let text = error.message().to_owned();

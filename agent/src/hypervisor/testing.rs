@@ -19,7 +19,7 @@ pub(crate) fn domain_spec(id: u64) -> DomainSpec {
         memory: ByteCount::mib(64),
         kernel: None,
         disk: Some("/nowhere/disk.qcow2".into()),
-        console_log: "/nowhere/console.log".into(),
+        console_log: Some("/nowhere/console.log".into()),
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use novacron_protocol::vm::{StopMode, Target, VmState};
+use novacron_protocol::vm::StopMode;
 use proptest::prelude::*;
 
 use super::*;

@@ -37,14 +37,7 @@ impl Play {
     }
 
     fn next(&mut self) -> Option<&'static str> {
-        self.owner.poll_task().map(|task| match task {
-            Task::Prepare(_) => "prepare",
-            Task::Define(_) => "define",
-            Task::Start => "start",
-            Task::Shutdown => "shutdown",
-            Task::Destroy => "destroy",
-            Task::Remove => "remove",
-        })
+        self.owner.poll_task().map(|task| task.as_str())
     }
 
     fn end(&mut self, outcome: Outcome) {

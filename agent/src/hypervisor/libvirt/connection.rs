@@ -7,6 +7,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::{Once, OnceLock};
+use std::time::Duration;
 
 use novacron_protocol::VmId;
 use uuid::Uuid;
@@ -34,6 +35,9 @@ pub(super) struct Node {
 /// libvirtd that is silent for 3 x 5 s is gone; without this a call could wait for ever.
 const KEEPALIVE_INTERVAL_S: i32 = 5;
 const KEEPALIVE_COUNT: u32 = 3;
+
+/// How long a guest is watched to see whether it runs.
+const TRIAL: Duration = Duration::from_millis(200);
 
 impl Connection {
     pub(super) fn open(uri: &str, sink: EventSink) -> Result<Self, Error> {
@@ -97,6 +101,19 @@ impl Connection {
                 self.each_info(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)
             }
             other => other,
+        }
+    }
+
+    /// Runs a domain for a moment that lives no longer than this call and this connection.
+    pub(super) fn try_run(&self, xml: &str) -> Result<(), CallError> {
+        let domain = self.connect.create_domain_xml(xml, sys::VIR_DOMAIN_START_AUTODESTROY)?;
+        // A virtual CPU that fails stops its domain within its first instructions.
+        std::thread::sleep(TRIAL);
+        let state = domain.state();
+        domain.destroy()?;
+        match state? {
+            (state, _) if state == DomainState::Running.into() => Ok(()),
+            _ => Err(CallError::Refused("a guest that was tried stopped at once".to_owned())),
         }
     }
 
