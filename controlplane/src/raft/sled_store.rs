@@ -71,12 +71,6 @@ impl SledStore {
             if entry_key(entry.index).as_slice() != key.as_ref() {
                 return Err(self.corrupt(&what(), "it says that it is another"));
             }
-            if entries.last().is_some_and(|last| last.index.next() != entry.index) {
-                return Err(self.corrupt(&what(), "entries before it are missing"));
-            }
-            if entries.last().is_some_and(|last| last.term > entry.term) {
-                return Err(self.corrupt(&what(), "its term goes back"));
-            }
             entries.push(entry);
         }
         Ok(entries)
@@ -110,30 +104,13 @@ impl SledStore {
 
 impl LogStore for SledStore {
     fn load(&mut self) -> Result<Loaded, StoreError> {
-        let mut hard_state: HardState =
+        let hard_state: HardState =
             self.read(KEY_HARD_STATE, "the hard state")?.unwrap_or_default();
         let snapshot: StoredSnapshot = self.read(KEY_SNAPSHOT, "the snapshot")?.unwrap_or_default();
-        let mut entries = self.read_entries()?;
+        let entries = self.read_entries()?;
         self.range = entries.first().zip(entries.last()).map(|(a, z)| (a.index, z.index));
-        let base = snapshot.meta.index;
-        // A commit index alone is not flushed; what a snapshot covers was committed.
-        hard_state.commit = hard_state.commit.max(base);
-        if let Some(first) = entries.first().filter(|first| first.index > base.next()) {
-            let what = format!("entries {} to {}", base.next(), first.index.0 - 1);
-            return Err(self.corrupt(&what, "missing"));
-        }
-        entries.retain(|entry| entry.index > base);
-        let last = entries.last().map_or(base, |entry| entry.index);
-        let last_term = entries.last().map_or(snapshot.meta.term, |entry| entry.term);
-        if hard_state.commit > last {
-            let what = format!("entries up to {}", hard_state.commit);
-            return Err(self.corrupt(&what, format!("the log ends at {last}")));
-        }
-        if hard_state.term < last_term {
-            let why = format!("term {} is behind the log's {last_term}", hard_state.term);
-            return Err(self.corrupt("the hard state", why));
-        }
-        Ok(Loaded { hard_state, snapshot, entries })
+        Loaded::assemble(hard_state, snapshot, entries)
+            .map_err(|what| StoreError::Corrupt { path: self.path.clone(), what })
     }
 
     fn append(
@@ -280,7 +257,7 @@ mod tests {
                 bytes[20] ^= 1;
                 db.insert(entry_key(LogIndex(2)), bytes).unwrap();
             }),
-            ("entries before it are missing", |db| {
+            ("entry 3: entries before it are missing", |db| {
                 db.remove(entry_key(LogIndex(2))).unwrap();
             }),
             ("the log ends at 2", |db| {

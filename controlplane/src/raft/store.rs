@@ -31,6 +31,47 @@ pub struct Loaded {
     pub entries: Vec<Entry>,
 }
 
+impl Loaded {
+    /// Puts the parts together; what contradicts itself is refused by name. Entries that the
+    /// snapshot covers are left out, and what it covers counts as committed: a commit index alone
+    /// is not flushed.
+    pub fn assemble(
+        mut hard_state: HardState,
+        snapshot: StoredSnapshot,
+        mut entries: Vec<Entry>,
+    ) -> Result<Self, String> {
+        let base = snapshot.meta.index;
+        if let Some(first) = entries.first().filter(|first| first.index > base.next()) {
+            let last_missing = first.index.0 - 1;
+            return Err(format!("entries {} to {last_missing}: missing", base.next()));
+        }
+        for pair in entries.windows(2) {
+            let [before, entry] = pair else { continue };
+            if entry.index != before.index.next() {
+                return Err(format!("entry {}: entries before it are missing", entry.index));
+            }
+            if entry.term < before.term {
+                return Err(format!("entry {}: its term goes back", entry.index));
+            }
+        }
+        entries.retain(|entry| entry.index > base);
+        let (last, term) = match entries.last() {
+            Some(entry) => (entry.index, entry.term),
+            None => (base, snapshot.meta.term),
+        };
+        hard_state.commit = hard_state.commit.max(base);
+        if hard_state.commit > last {
+            let commit = hard_state.commit;
+            return Err(format!("entries up to {commit}: the log ends at {last}"));
+        }
+        if hard_state.term < term {
+            let own = hard_state.term;
+            return Err(format!("the hard state: term {own} is behind the log's {term}"));
+        }
+        Ok(Self { hard_state, snapshot, entries })
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk did not do what it was told. The member must stop: a retried sync may lie.

@@ -35,15 +35,15 @@ use ureq::http;
 use uuid::Uuid;
 
 /// How long anything here may take before the test is failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Member {
-    pub cluster: Cluster,
-    pub metrics: MetricStore,
-    pub admin: String,
-    pub authority: ClusterAuthority,
-    pub address: SocketAddr,
-    pub clock: Clock,
+pub(crate) struct Member {
+    pub(crate) cluster: Cluster,
+    pub(crate) metrics: MetricStore,
+    pub(crate) admin: String,
+    pub(crate) authority: ClusterAuthority,
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Clock,
     runtime: tokio::runtime::Runtime,
     agent: ureq::Agent,
     handle: Handle,
@@ -64,7 +64,7 @@ impl Outbound for Nowhere {
 }
 
 impl Member {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -126,25 +126,25 @@ impl Member {
         }
     }
 
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.cluster.state()
     }
 
     /// Calls as the admin.
-    pub fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
         self.request(method, path).send(body)
     }
 
-    pub fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.call("GET", path, None)
     }
 
-    pub fn post(&self, path: &str, body: Value) -> Reply {
+    pub(crate) fn post(&self, path: &str, body: Value) -> Reply {
         self.call("POST", path, Some(body))
     }
 
     /// A request as the admin, to be changed before it is sent.
-    pub fn request(&self, method: &str, path: &str) -> Request<'_> {
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request<'_> {
         let path = match path.starts_with("/health") || path.starts_with("/metrics") {
             true => path.to_owned(),
             false => format!("/api/v1{path}"),
@@ -158,13 +158,13 @@ impl Member {
     }
 
     /// Makes a user and gives its token.
-    pub fn user(&self, name: &str, role: &str) -> String {
+    pub(crate) fn user(&self, name: &str, role: &str) -> String {
         let reply = self.post("/users", json!({ "name": name, "role": role }));
         reply.expect(201).json["token"].as_str().unwrap().to_owned()
     }
 
     /// Proposes past the API, as sessions and the leader's loops do.
-    pub fn propose(&self, command: Command) -> Outcome {
+    pub(crate) fn propose(&self, command: Command) -> Outcome {
         let envelope = Envelope::system(self.clock.timestamp(), command);
         let written = self.runtime.block_on(self.cluster.propose(envelope)).unwrap();
         eventually(|| (self.state().applied() >= written.index).then_some(()));
@@ -172,7 +172,7 @@ impl Member {
     }
 
     /// A connected host of 8 CPUs and 16 GiB.
-    pub fn host(&self, name: &str) -> HostId {
+    pub(crate) fn host(&self, name: &str) -> HostId {
         let (token, key) = (TokenId::from_uuid(Uuid::new_v4()), Digest::of(name.as_bytes()));
         self.propose(Command::CreateToken(NewToken {
             id: token,
@@ -209,7 +209,7 @@ impl Member {
     }
 
     /// Does for a VM what leader and agent do: places it and reports it.
-    pub fn run_vm(&self, vm: VmId, host: HostId, state: VmState) {
+    pub(crate) fn run_vm(&self, vm: VmId, host: HostId, state: VmState) {
         let known = self.state().vm(vm).cloned().unwrap();
         if known.host.is_none() {
             self.propose(Command::Place { vm, host });
@@ -227,7 +227,7 @@ impl Member {
     }
 
     /// Uploads a kernel and makes an image of it.
-    pub fn image(&self, name: &str) -> ImageId {
+    pub(crate) fn image(&self, name: &str) -> ImageId {
         let content = name.repeat(100);
         let (manifest, bytes) = kernel_manifest(content.as_bytes());
         self.put_blob(content.as_bytes()).expect(201);
@@ -236,23 +236,23 @@ impl Member {
         manifest
     }
 
-    pub fn put_blob(&self, content: &[u8]) -> Reply {
+    pub(crate) fn put_blob(&self, content: &[u8]) -> Reply {
         let path = format!("/blobs/{}", Digest::of(content));
         let stored = zstd::encode_all(content, 1).unwrap();
         self.request("PUT", &path).header("content-type", "application/zstd").send_bytes(stored)
     }
 
-    pub fn vm_body(&self, name: &str, image: ImageId) -> Value {
+    pub(crate) fn vm_body(&self, name: &str, image: ImageId) -> Value {
         json!({ "name": name, "spec": { "cpus": 1, "memory": 512 << 20, "image": image } })
     }
 
-    pub fn create_vm(&self, name: &str, image: ImageId) -> VmId {
+    pub(crate) fn create_vm(&self, name: &str, image: ImageId) -> VmId {
         let reply = self.post("/vms", self.vm_body(name, image)).expect(202);
         reply.json["vm"]["id"].as_str().unwrap().parse().unwrap()
     }
 
     /// Stops serving; gives how long that took.
-    pub fn stop_serving(&mut self) -> Duration {
+    pub(crate) fn stop_serving(&mut self) -> Duration {
         let (stop, server) = self.server.take().unwrap();
         let began = Instant::now();
         stop.send(()).unwrap();
@@ -273,7 +273,7 @@ impl Drop for Member {
     }
 }
 
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     member: &'a Member,
     method: String,
     path: String,
@@ -282,7 +282,7 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     /// Sets a header; an empty value takes it out.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(known, _)| known != name);
         if !value.is_empty() {
             self.headers.push((name.to_owned(), value.to_owned()));
@@ -290,11 +290,11 @@ impl Request<'_> {
         self
     }
 
-    pub fn bearer(self, token: &str) -> Self {
+    pub(crate) fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    pub fn send(self, body: Option<Value>) -> Reply {
+    pub(crate) fn send(self, body: Option<Value>) -> Reply {
         match body {
             Some(body) => {
                 let text = serde_json::to_vec(&body).unwrap();
@@ -304,7 +304,7 @@ impl Request<'_> {
         }
     }
 
-    pub fn send_bytes(self, body: Vec<u8>) -> Reply {
+    pub(crate) fn send_bytes(self, body: Vec<u8>) -> Reply {
         let mut response = self.open(body);
         let headers = response.headers().clone();
         let body = response.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap();
@@ -317,12 +317,12 @@ impl Request<'_> {
     }
 
     /// Sends, and gives the answer unread.
-    pub fn open(self, body: Vec<u8>) -> http::Response<ureq::Body> {
+    pub(crate) fn open(self, body: Vec<u8>) -> http::Response<ureq::Body> {
         self.try_open(body).unwrap()
     }
 
     /// The same, when there may be no answer.
-    pub fn try_open(self, body: Vec<u8>) -> Result<http::Response<ureq::Body>, ureq::Error> {
+    pub(crate) fn try_open(self, body: Vec<u8>) -> Result<http::Response<ureq::Body>, ureq::Error> {
         let url = format!("https://{}{}", self.member.address, self.path);
         let mut request = http::Request::builder().method(self.method.as_str()).uri(url);
         for (name, value) in &self.headers {
@@ -336,27 +336,27 @@ impl Request<'_> {
 }
 
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub json: Value,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) json: Value,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
     #[track_caller]
-    pub fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         self
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// The problem, which every answer that is no success must be, whole and consistent.
     #[track_caller]
-    pub fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         let text = String::from_utf8_lossy(&self.body);
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{text}");
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
@@ -369,7 +369,7 @@ impl Reply {
 }
 
 /// Client of a cluster: trusts its CA and nothing else.
-pub fn agent(authority: &ClusterAuthority) -> ureq::Agent {
+pub(crate) fn agent(authority: &ClusterAuthority) -> ureq::Agent {
     let ca = ureq::tls::Certificate::from_der(authority.certificate()).to_owned();
     let tls = ureq::tls::TlsConfig::builder()
         .root_certs(ureq::tls::RootCerts::new_with_certs(&[ca]))
@@ -385,7 +385,7 @@ pub fn agent(authority: &ClusterAuthority) -> ureq::Agent {
         .new_agent()
 }
 
-pub fn kernel_manifest(content: &[u8]) -> (ImageId, Vec<u8>) {
+pub(crate) fn kernel_manifest(content: &[u8]) -> (ImageId, Vec<u8>) {
     let size = ByteCount(content.len() as u64);
     let digest = Digest::of(content);
     let file = ImageFile { role: FileRole::Kernel, digest, size, virtual_size: ByteCount(0) };
@@ -397,7 +397,7 @@ pub fn kernel_manifest(content: &[u8]) -> (ImageId, Vec<u8>) {
 
 /// Polls until `found` gives something.
 #[track_caller]
-pub fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = found() {
