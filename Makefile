@@ -11,6 +11,8 @@ ONCE ?=
 # `make chaos ROUNDS=50 SEED=7` replays a run.
 ROUNDS ?= 50
 SEED ?=
+# `make bench-fleet QUICK=1` takes under ten minutes instead of half an hour.
+QUICK ?=
 
 UNITS := $(wildcard packaging/systemd/*.service)
 LAB := target/debug/novacron-lab
@@ -78,3 +80,13 @@ chaos: ## Random requests under kill -9, ROUNDS=50 of them; SEED=n replays
 package: ## Build the Debian packages into target/debian
 	@scripts/setup.sh build package
 	scripts/package.sh
+
+.PHONY: bench
+bench: bench-fleet ## Run every benchmark
+
+.PHONY: bench-fleet
+bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
+	@scripts/setup.sh build
+	$(CARGO) build --release --package novacron-controlplane --package novacron-agent \
+		--package novacron-cli --package novacron-bench
+	NOVACRON_BIN_DIR=target/release target/release/novacron-bench fleet $(if $(QUICK),--quick)

@@ -1,0 +1,69 @@
+//! `novacron-bench`: measures NovaCron beside its peers, on the machine it runs on.
+//!
+//! ```text
+//! fleet ──> cases ──> report ──> a table, and one JSON line per figure
+//! ```
+//! Everything it starts listens on loopback and is gone when it ends, however it ends: see
+//! [`workspace`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod api;
+mod fleet;
+mod http;
+mod load;
+mod machine;
+mod program;
+mod report;
+mod samples;
+mod usage;
+mod workspace;
+
+/// Benchmarks of NovaCron, side by side with peers.
+#[derive(Debug, Parser)]
+#[command(name = "novacron-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Latency of creating VMs, fail-over beside etcd, memory beside node_exporter
+    Fleet(FleetArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct FleetArguments {
+    /// A telling subset in under ten minutes
+    #[arg(long)]
+    quick: bool,
+    /// Only these cases
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<fleet::Case>,
+    /// Environment of the programs under test, KEY=VALUE; may be given again
+    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = variable)]
+    variables: Vec<(String, String)>,
+    /// Where the figures go [default: bench/fleet.jsonl in the target directory]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let Bench::Fleet(arguments) = Arguments::parse().bench;
+    match fleet::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("novacron-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("not KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
