@@ -91,6 +91,7 @@ impl MemoryLog {
     /// Notes a snapshot of our own, and drops entries up to and including `index`.
     pub(super) fn compact(&mut self, snapshot: SnapshotMeta, index: LogIndex) {
         self.snapshot = snapshot;
+        self.snapshot_wanted.set(false);
         while self.entries.front().is_some_and(|entry| entry.index <= index.0) {
             if let Some(entry) = self.entries.pop_front() {
                 self.base = (entry.index, entry.term);
