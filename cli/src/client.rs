@@ -41,6 +41,8 @@ pub(crate) struct Client {
     preferred: AtomicUsize,
     /// Whether any has answered in this run.
     reached: AtomicBool,
+    /// Whether the present outage was told.
+    told: AtomicBool,
     patience: Duration,
 }
 
@@ -128,6 +130,7 @@ impl Client {
             authorization: context.token.header(),
             preferred: AtomicUsize::new(0),
             reached: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             patience: PATIENCE,
         }
     }
@@ -146,6 +149,7 @@ impl Client {
             authorization: self.authorization.clone(),
             preferred: AtomicUsize::new(0),
             reached: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             patience: self.patience,
         }
     }
@@ -159,6 +163,7 @@ impl Client {
             authorization: self.authorization.clone(),
             preferred: AtomicUsize::new(at),
             reached: AtomicBool::new(true),
+            told: AtomicBool::new(false),
             patience: self.patience,
         }
     }
@@ -259,10 +264,12 @@ impl Client {
         read: impl Fn(http::Response<ureq::Body>, &Endpoint) -> Result<T, Fault>,
     ) -> Result<T, ClientError> {
         let started = Instant::now();
-        let mut told = false;
         loop {
             let Miss { error, pause } = match self.round(call, &read) {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.told.store(false, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(miss) => miss,
             };
             let Some(pause) =
@@ -270,10 +277,9 @@ impl Client {
             else {
                 return Err(error);
             };
-            if !told {
+            if !self.told.swap(true, Ordering::Relaxed) {
                 let seconds = self.patience.as_secs();
                 output::note(&format!("{error}; trying again for up to {seconds} s"));
-                told = true;
             }
             thread::sleep(pause);
         }

@@ -118,9 +118,12 @@ fn ambiguous<T: Kind>(text: &str, candidates: Vec<&T>) -> Failure {
     if count > CANDIDATES_MAX {
         lines.push(("...".to_owned(), format!("and {} more", count - CANDIDATES_MAX)));
     }
-    Failure::new(format!("`{text}` is the beginning of {count} ids"))
-        .fields(lines)
-        .hint(format!("give more of the id, or the name of the {}", T::NOUN))
+    let has_names = candidates.iter().any(|item| item.name().is_some());
+    let failure = Failure::new(format!("`{text}` is the beginning of {count} ids")).fields(lines);
+    match has_names {
+        true => failure.hint(format!("give more of the id, or the name of the {}", T::NOUN)),
+        false => failure.hint("give more of the id"),
+    }
 }
 
 /// The beginnings of `ids` that tell them apart, all of one length.

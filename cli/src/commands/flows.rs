@@ -322,7 +322,10 @@ fn an_image_that_is_there_already_is_no_failure() {
     run(&authority, &[&first], &line).1.unwrap();
     let manifest = first.requests().pop().unwrap().json()["manifest"].clone();
     let id = manifest.as_str().unwrap().to_owned();
-    let member = authority.member(move |_, _| Reaction::json(200, &image(&id, "tiny")));
+    let member = authority.member(move |number, _| match number {
+        0 => Reaction::json(200, &image(&id, "tiny")),
+        _ => Reaction::json(200, &json!({ "items": [] })),
+    });
     let (text, outcome) = run(&authority, &[&member], &line);
     assert_eq!((text.as_str(), outcome), ("image tiny was imported before\n", Ok(())));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use novacron_protocol::api::ProblemCode;
 use novacron_protocol::api::image::{CreateImage, ImageAccepted, ImageView};
+use novacron_protocol::api::operation::OperationView;
 use novacron_protocol::image::FileRole;
 use novacron_protocol::{ByteCount, Name};
 
@@ -119,8 +120,7 @@ fn import(invocation: &Invocation, client: &Client, import: Import) -> Result<()
     };
     let request = CreateImage { name: import.name, manifest: sealed.id.0 };
     if let Some(image) = existing(client, &sealed, &request.name)? {
-        let people = || Ok(format!("image {} was imported before\n", request.name));
-        return invocation.output.show(&image.value, people);
+        return resume(invocation, client, &image, import.detach);
     }
     let (client, accepted) = send(client, &sealed, &request)?;
     let operation = wait::part(&accepted.value, accepted.view.operation);
@@ -128,6 +128,32 @@ fn import(invocation: &Invocation, client: &Client, import: Import) -> Result<()
         let took = invocation.took();
         Ok(format!("image {} has {} ({took})\n", request.name, sealed.size()))
     })
+}
+
+/// All is sent already: waits for what is left of an import that was interrupted, if anything is.
+fn resume(
+    invocation: &Invocation,
+    client: &Client,
+    image: &Answer<ImageView>,
+    detach: Detach,
+) -> Result<(), Failure> {
+    let name = &image.view.name;
+    let said = format!("image {name} was imported before\n");
+    let running = client.list::<OperationView>("/operations?status=running")?;
+    let id = image.view.id.to_string();
+    let at = running.view.iter().position(|operation| operation.subject.id == id);
+    let Some(at) = at.filter(|_| !image.view.safe) else {
+        if !image.view.safe {
+            let holders = image.view.holders.len();
+            output::note(&format!(
+                "only {holders} member(s) hold it; if the others do not copy it, delete it with \
+                 `novacron image delete {name}` and import it again"
+            ));
+        }
+        return invocation.output.show(&image.value, || Ok(said));
+    };
+    let operation = Answer { value: running.value[at].clone(), view: running.view[at].clone() };
+    wait::conclude(invocation, client, operation, detach, |_| Ok(said))
 }
 
 /// The image of that name, if it is this one. Another of that name is told before anything is

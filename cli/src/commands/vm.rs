@@ -5,6 +5,7 @@ mod view;
 use std::io::{self, IsTerminal as _};
 
 use clap::{Args, Subcommand, ValueEnum};
+use novacron_protocol::api::ProblemCode;
 use novacron_protocol::api::image::ImageView;
 use novacron_protocol::api::vm::{
     CreateVm, Explanation, StartChoice, StopVm, VmAccepted, VmDryRun, VmView,
@@ -259,7 +260,7 @@ fn create(invocation: &Invocation, client: &Client, create: Create) -> Result<()
         return invocation.output.show(&run.value, people);
     }
     let accepted: Answer<VmAccepted> = client.post("/vms", &request)?;
-    see_through(invocation, client, accepted, create.detach)
+    see_through(invocation, client, &request.name, accepted, create.detach)
 }
 
 /// Resolves a VM, asks for a change of it, and sees that through.
@@ -272,24 +273,23 @@ fn change(
 ) -> Result<(), Failure> {
     let vm = resolve::find::<VmView>(client, vm)?;
     let accepted = ask(&format!("/vms/{}", vm.view.id))?;
-    see_through(invocation, client, accepted, detach)
+    see_through(invocation, client, &vm.view.name, accepted, detach)
 }
 
 fn see_through(
     invocation: &Invocation,
     client: &Client,
+    name: &Name,
     accepted: Answer<VmAccepted>,
     detach: Detach,
 ) -> Result<(), Failure> {
     let operation = wait::part(&accepted.value, accepted.view.operation);
     wait::conclude(invocation, client, operation, detach, |operation| {
-        let subject = &operation.subject;
         let took = invocation.took();
-        match client.get::<VmView>(&format!("/vms/{}", encode(&subject.id))) {
+        match client.get::<VmView>(&format!("/vms/{}", encode(&operation.subject.id))) {
             Ok(vm) => Ok(format!("{} ({took})\n", view::sentence(&vm.view))),
-            Err(error) if error.is(novacron_protocol::api::ProblemCode::NotFound) => {
-                let name = accepted.view.vm.as_ref().map(|vm| vm.name.to_string());
-                Ok(format!("{} is deleted ({took})\n", name.as_ref().unwrap_or(&subject.id)))
+            Err(error) if error.is(ProblemCode::NotFound) => {
+                Ok(format!("{name} is deleted ({took})\n"))
             }
             Err(error) => Err(error.into()),
         }
