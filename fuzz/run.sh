@@ -1,0 +1,69 @@
+#!/bin/bash
+# Fuzzes every decoder, FUZZ_SECONDS each (60), beginning with the golden bytes. `fuzz/run.sh call
+# join` takes those targets only. A crash leaves its input in fuzz/artifacts/<target>/ and ends
+# the run with a status.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+FUZZ_SECONDS=${FUZZ_SECONDS:-60}
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+# The sanitizer's flags are unstable, its runtime comes with the stable compiler.
+export RUSTC_BOOTSTRAP=1
+
+if ! command -v cargo-fuzz >/dev/null; then
+    echo "fuzz: building cargo-fuzz (under a minute)" >&2
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo install --quiet --locked cargo-fuzz
+fi
+
+# Golden bytes of a snapshot file, one file for each line that `pattern` picks.
+seed() {
+    local target=$1 snapshot=$2 pattern=$3
+    mkdir -p "corpus/$target"
+    perl -ne '
+        BEGIN { ($dir, $pattern) = splice(@ARGV, 0, 2) }
+        next unless m{^($pattern)[^ ]*: ([0-9a-f]+)$};
+        my ($name, $hex) = (m{^([^:]+): ([0-9a-f]+)$});
+        $name =~ tr{/}{-};
+        open(my $out, ">", "$dir/golden-$name") or die "$dir: $!";
+        print $out pack("H*", $hex);
+    ' "corpus/$target" "$pattern" "../protocol/tests/it/snapshots/it__golden__$snapshot.snap"
+}
+
+seed frames envelopes frame
+seed hello hello '(hello|answer|update)/'
+seed join join '(request|answer)/'
+seed agent agent '(from-agent|to-agent)/'
+seed member member from-member/
+seed call call '(request|response)/'
+seed telemetry telemetry metrics/
+seed record envelopes record
+seed record agent desired/
+seed manifest manifest bytes
+mkdir -p corpus/join_token corpus/snapshot corpus/command
+grep -ho 'novacron1\..*' ../protocol/tests/it/snapshots/it__golden__join_token.snap |
+    while read -r text; do printf %s "$text" >"corpus/join_token/golden-${#text}"; done
+
+mapfile -t targets < <([ $# -gt 0 ] && printf '%s\n' "$@" || cargo fuzz list --fuzz-dir .)
+cargo fuzz build --fuzz-dir . >&2
+
+failed=()
+for target in "${targets[@]}"; do
+    log=$(mktemp)
+    echo "fuzz: $target for $FUZZ_SECONDS s"
+    if cargo fuzz run --fuzz-dir . "$target" -- \
+        -max_total_time="$FUZZ_SECONDS" -rss_limit_mb=2048 -timeout=10 -max_len=65536 \
+        -print_final_stats=1 >"$log" 2>&1; then
+        awk '/^stat::number_of_executed_units/ { runs = $2 } /cov: / { cov = $4 }
+            END { printf "      %d inputs, %s edges, no crash\n", runs, cov }' "$log"
+    else
+        failed+=("$target")
+        tail -40 "$log"
+    fi
+    rm -f "$log"
+done
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "fuzz: FAILED: ${failed[*]}" >&2
+    exit 1
+fi
+echo "fuzz: ${#targets[@]} targets, $FUZZ_SECONDS s each, no crash"

@@ -1,0 +1,14 @@
+//! The replicated state as a snapshot, behind a checksum that fits.
+
+#![no_main]
+
+use novacron_controlplane_core::State;
+use novacron_controlplane_core::snapshot::SNAPSHOT_VERSION;
+use novacron_fuzz::sealed;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = State::from_snapshot(bytes);
+    let Ok(state) = State::from_snapshot(&sealed(SNAPSHOT_VERSION, bytes)) else { return };
+    let again = State::from_snapshot(&state.to_snapshot()).expect("our own snapshot opens");
+    assert_eq!(again.to_snapshot(), state.to_snapshot());
+});
