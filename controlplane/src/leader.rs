@@ -68,18 +68,21 @@ impl Leader {
     pub async fn run(self, mut heard: mpsc::Receiver<Heard>) {
         let mut status = self.raft.status();
         loop {
-            tokio::select! {
-                led = status.wait_for(|status| status.ready) => {
-                    if led.is_err() {
+            let now = *status.borrow_and_update();
+            if !now.ready {
+                // An agent speaks to us because it was told that we lead, maybe before we may act
+                // on it, and says nothing twice: its words wait until it is known who leads.
+                let is_another = now.leader.is_some_and(|leader| leader != now.member);
+                tokio::select! {
+                    biased;
+                    changed = status.changed() => if changed.is_err() {
                         return;
-                    }
-                }
-                word = heard.recv() => {
-                    if word.is_none() {
+                    },
+                    word = heard.recv(), if is_another => if word.is_none() {
                         return;
-                    }
-                    continue;
+                    },
                 }
+                continue;
             }
             let spell = Spell {
                 leader: &self,
