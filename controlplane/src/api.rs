@@ -11,6 +11,7 @@
 mod access;
 mod answer;
 mod blob;
+mod body;
 mod cluster;
 mod dwcp;
 mod event;

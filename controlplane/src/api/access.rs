@@ -61,10 +61,6 @@ pub(crate) struct Caller {
 
 /// How long a body that is read whole may take: at the limit of 1 MiB that is 35 kB/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much of a body that is too large is read and dropped, and how long. A client that is still
-/// sending when the answer comes might see a broken connection instead of the answer.
-const DRAIN_BYTES_MAX: usize = 64 << 20;
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an audit record may take. It is lost without a quorum; the log has it too.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -234,8 +230,6 @@ async fn read_body(body: Body, max: usize) -> Result<Bytes, Failure> {
             Failure::new(ProblemCode::RequestTimeout, format!("the body broke off: {error}"))
         })?;
         if bytes.len() + chunk.len() > max {
-            drop(bytes);
-            drain(stream).await;
             return Err(too_large(max));
         }
         bytes.extend_from_slice(&chunk);
@@ -250,20 +244,6 @@ pub(crate) fn too_large(max: usize) -> Failure {
         Failure::new(ProblemCode::BodyTooLarge, format!("a body here is at most {limit}"));
     failure.problem.limit = Some(limit);
     failure
-}
-
-/// Reads and drops the rest of a body, within bounds.
-pub(crate) async fn drain(mut stream: axum::body::BodyDataStream) {
-    let mut drained = 0;
-    let draining = async {
-        while let Some(Ok(chunk)) = stream.next().await {
-            drained += chunk.len();
-            if drained > DRAIN_BYTES_MAX {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, draining).await;
 }
 
 /// What makes a repeat of a request recognisable: the user and their key name it, and everything

@@ -12,7 +12,7 @@ use novacron_protocol::limits::BLOB_BYTES_MAX;
 use novacron_protocol::{ByteCount, Digest};
 
 use super::Shared;
-use super::access::{drain, too_large};
+use super::access::too_large;
 use super::answer::{Answer, Reply};
 use super::failure::Failure;
 use super::input::{Json, Params};
@@ -65,7 +65,6 @@ pub(crate) async fn put(
         })?;
     check_media_type(request.headers())?;
     if let Some(size) = api.blobs.size(digest).await? {
-        drain(request.into_body().into_data_stream()).await;
         return Ok(Answer::ok(&BlobStored { digest, size }));
     }
     let upload = api.blobs.upload(digest).await?;
@@ -90,13 +89,9 @@ async fn receive(mut upload: BlobUpload, body: Body) -> Result<ByteCount, Failur
         };
         received += chunk.len();
         if received > BLOB_BYTES_MAX {
-            drain(stream).await;
             return Err(too_large(BLOB_BYTES_MAX));
         }
-        if let Err(error) = upload.write(chunk).await {
-            drain(stream).await;
-            return Err(error.into());
-        }
+        upload.write(chunk).await?;
     }
 }
 

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use novacron_protocol::api::problem::PROBLEM_MEDIA_TYPE;
 use novacron_protocol::api::{ProblemCode, REQUEST_ID_HEADER};
 
+use super::body::{self, Rest};
 use super::failure::Failure;
 use super::{Shared, random};
 
@@ -41,7 +42,9 @@ pub(crate) async fn exchange(
     let id = random::uuid(api.clock.timestamp()).to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(api.clone());
+    let (request, rest) = lend_body(request);
     let response = next.run(request).await;
+    rest.drain().await;
     let mut response = match response.status() {
         status if status.is_client_error() || status.is_server_error() => {
             let failure = failure_of(&response);
@@ -60,6 +63,12 @@ pub(crate) async fn exchange(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+fn lend_body(request: Request) -> (Request, Rest) {
+    let (parts, body) = request.into_parts();
+    let (body, rest) = body::lend(body);
+    (Request::from_parts(parts, body), rest)
 }
 
 /// For paths that are no route.
