@@ -66,11 +66,20 @@ pub enum ConnectError {
     Violation { addr: SocketAddr, detail: String },
 }
 
-/// Who came in.
+/// Who came in, or tried to.
 #[derive(Debug)]
 pub enum Incoming {
     Session(Session),
     Join(JoinExchange),
+    /// Somebody was turned away: for the audit record. Not every one is told of when many come.
+    Refused(Refused),
+}
+
+/// Somebody who was turned away before being anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub from: SocketAddr,
+    pub reason: CloseReason,
 }
 
 /// A bound socket. Clones are handles to the same one; when the last is dropped, all its sessions

@@ -39,7 +39,7 @@ pub use body::Body;
 pub use call::IncomingCall;
 pub use certificate::{PeerCertificate, Serial};
 pub use close::CloseReason;
-pub use endpoint::{ConnectError, Endpoint, EndpointOptions, Incoming};
+pub use endpoint::{ConnectError, Endpoint, EndpointOptions, Incoming, Refused};
 pub use identity::{Identity, IdentityStore, KeyRequest};
 pub use join::{JoinError, JoinExchange};
 pub use links::{LinkEvent, Links};

@@ -15,7 +15,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::roster::Roster;
-use super::{Core, Incoming, hello};
+use super::{Core, Incoming, Refused, hello};
 use crate::certificate::PeerCertificate;
 use crate::close::CloseReason;
 use crate::join::JoinExchange;
@@ -70,7 +70,14 @@ impl Acceptor {
                 match admitted {
                     // Fails only when the endpoint is gone, and with it who came in.
                     Ok(Ok(incoming)) => drop(this.incoming_tx.send(incoming).await),
-                    Ok(Err(error)) => tracing::info!(%from, "refused: {error}"),
+                    Ok(Err(error)) => {
+                        tracing::info!(%from, "refused: {error}");
+                        if let SessionError::Closed(reason) = error {
+                            // For the record only: at the queue's bound it is let go.
+                            let refused = Incoming::Refused(Refused { from, reason });
+                            let _ = this.incoming_tx.try_send(refused);
+                        }
+                    }
                     Err(_) => tracing::info!(%from, "refused: too slow"),
                 }
                 drop(turn);
@@ -81,7 +88,14 @@ impl Acceptor {
     async fn admit(&self, incoming: quinn::Incoming) -> Result<Incoming, SessionError> {
         let lost = |error: quinn::ConnectionError| SessionError::Lost(error.to_string());
         let shown = self.core.identity.current().serial();
-        let quic = incoming.accept().map_err(lost)?.await.map_err(lost)?;
+        let quic = match incoming.accept().map_err(lost)?.await {
+            Ok(quic) => quic,
+            // TLS did not believe what it was shown.
+            Err(quinn::ConnectionError::TransportError(error)) => {
+                return Err(SessionError::Closed(CloseReason::Violation(error.to_string())));
+            }
+            Err(error) => return Err(lost(error)),
+        };
         let connection = Connection::new(quic, Arc::clone(&self.core.closing));
         match alpn(&connection.quic).as_deref() {
             Some(ALPN_JOIN) => JoinExchange::receive(connection).await.map(Incoming::Join),

@@ -9,7 +9,7 @@ use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::{ClusterId, Digest, HostId, MemberId};
 use novacron_transport::{
     ClusterAuthority, Endpoint, EndpointOptions, Identity, IdentityStore, Incoming, KeyRequest,
-    Session,
+    Refused, Session,
 };
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
@@ -91,9 +91,27 @@ pub(crate) fn endpoint_of(store: &Arc<IdentityStore>, options: EndpointOptions) 
 }
 
 pub(crate) async fn accept_session(endpoint: &Endpoint) -> Session {
-    match soon(endpoint.accept()).await {
-        Some(Incoming::Session(session)) => session,
+    match admitted(endpoint).await {
+        Incoming::Session(session) => session,
         other => panic!("expected a session, not {other:?}"),
+    }
+}
+
+/// The next who was let in; those turned away before are passed over.
+pub(crate) async fn admitted(endpoint: &Endpoint) -> Incoming {
+    loop {
+        match soon(endpoint.accept()).await.expect("the endpoint is open") {
+            Incoming::Refused(_) => {}
+            incoming => return incoming,
+        }
+    }
+}
+
+/// The next who was turned away.
+pub(crate) async fn turned_away(endpoint: &Endpoint) -> Refused {
+    match soon(endpoint.accept()).await {
+        Some(Incoming::Refused(refused)) => refused,
+        other => panic!("expected a refusal, not {other:?}"),
     }
 }
 

@@ -6,7 +6,9 @@ use novacron_protocol::version::{SUPPORTED, Version, VersionRange};
 use novacron_protocol::wire::hello::{HelloRefusal, Peer};
 use novacron_transport::{CloseReason, ConnectError, EndpointOptions, IdentityStore, SessionError};
 
-use crate::cluster::{Cluster, Pair, accept_session, endpoint, endpoint_of, host_id, member, soon};
+use crate::cluster::{
+    Cluster, Pair, accept_session, endpoint, endpoint_of, host_id, member, soon, turned_away,
+};
 use crate::raw;
 
 fn options(oldest: u16, newest: u16) -> EndpointOptions {
@@ -79,6 +81,8 @@ async fn a_host_of_another_clusters_ca_is_not_accepted() {
     let ended = soon(stranger.rejected(server.local_addr())).await;
     assert!(matches!(ended, quinn::ConnectionError::ConnectionClosed(close)
         if String::from_utf8_lossy(&close.reason).contains("UnknownIssuer")));
+    let refused = turned_away(&server).await;
+    assert!(refused.reason.to_string().contains("UnknownIssuer"), "for the record: {refused:?}");
 }
 
 #[tokio::test]
@@ -142,6 +146,7 @@ async fn a_session_without_a_client_certificate_is_closed() {
     let client = raw::Client::without_certificate();
     let connection = soon(client.connect(server.local_addr())).await.unwrap();
     assert_eq!(soon(raw::close_reason(&connection)).await, CloseReason::NoCertificate);
+    assert_eq!(turned_away(&server).await.reason, CloseReason::NoCertificate);
 }
 
 #[tokio::test]

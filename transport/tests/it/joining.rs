@@ -7,7 +7,7 @@ use novacron_protocol::wire::join::{HostWelcome, JoinAnswer, JoinRefusal, JoinRe
 use novacron_transport::join::{join, join_any};
 use novacron_transport::{Endpoint, Incoming, JoinError, JoinExchange, KeyRequest};
 
-use crate::cluster::{Cluster, DAY, Pair, endpoint, host_id, soon};
+use crate::cluster::{Cluster, DAY, Pair, admitted, endpoint, host_id, soon};
 
 fn token(cluster: &Cluster, members: &[&Endpoint]) -> JoinToken {
     let id: TokenId = "00000000-0000-7000-8000-00000000aaaa".parse().unwrap();
@@ -33,8 +33,8 @@ fn request(token: &JoinToken, key: &KeyRequest) -> JoinRequest {
 }
 
 async fn accept_join(endpoint: &Endpoint) -> JoinExchange {
-    match soon(endpoint.accept()).await {
-        Some(Incoming::Join(exchange)) => exchange,
+    match admitted(endpoint).await {
+        Incoming::Join(exchange) => exchange,
         other => panic!("expected a join, not {other:?}"),
     }
 }
