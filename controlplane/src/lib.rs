@@ -9,6 +9,7 @@
 
 pub mod admission;
 pub mod api;
+pub mod audit;
 pub mod blobs;
 pub mod bootstrap;
 pub mod cluster;

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::{Admission, addresses};
 use crate::api::{self, ApiContext};
+use crate::audit::Auditor;
 use crate::blobs::{self, BlobError, BlobStore};
 use crate::bootstrap::{self, BootstrapError};
 use crate::cluster::Cluster;
@@ -79,6 +80,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
     let cluster = Cluster::new(raft.clone(), peers.clone(), clock);
     let admission =
         Admission::new(cluster.clone(), Arc::clone(&authority), config.certificate_life(), clock);
+    let auditor = Auditor::new(cluster.clone(), clock);
     let blobs = BlobStore::open(&dir)?;
     let metrics = MetricStore::new(clock);
     let (heard_tx, heard) = mpsc::channel(HEARD_QUEUE_MAX);
@@ -95,6 +97,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
         raft: raft.clone(),
         peers: peers.clone(),
         admission: admission.clone(),
+        auditor,
         blobs: blobs.clone(),
         metrics: metrics.clone(),
         heard: heard_tx,

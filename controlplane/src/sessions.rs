@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use novacron_protocol::HostId;
-use novacron_protocol::MemberId;
+use novacron_controlplane_core::Actor;
 use novacron_protocol::codec;
 use novacron_protocol::limits::{FRAME_BYTES_MAX, RECORD_BYTES_MAX};
 use novacron_protocol::wire::Class;
@@ -14,11 +13,13 @@ use novacron_protocol::wire::call::{CallRefusal, Request, Response};
 use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::wire::member::FromMember;
 use novacron_protocol::wire::raft::Message;
+use novacron_protocol::{HostId, MemberId};
 use novacron_transport::{CloseReason, Endpoint, Incoming, IncomingCall, Session, SessionError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::admission::{Admission, addresses};
+use crate::audit::Auditor;
 use crate::blobs::BlobStore;
 use crate::cluster::Cluster;
 use crate::leader::{Heard, Word};
@@ -40,6 +41,7 @@ pub struct Sessions {
     pub raft: Handle,
     pub peers: Peers,
     pub admission: Admission,
+    pub auditor: Auditor,
     pub blobs: BlobStore,
     pub metrics: MetricStore,
     pub heard: mpsc::Sender<Heard>,
@@ -53,6 +55,10 @@ impl Sessions {
             match incoming {
                 Incoming::Session(session) => {
                     tokio::spawn(self.clone().serve(session));
+                }
+                Incoming::Refused(refused) => {
+                    let actor = Actor::Unknown { address: refused.from.ip().to_string() };
+                    self.auditor.record(actor, "session", refused.reason.to_string());
                 }
                 Incoming::Join(exchange) => {
                     let (admission, joins) = (self.admission.clone(), Arc::clone(&joins));
