@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use novacron_protocol::MemberId;
 use novacron_protocol::wire::hello::Peer;
@@ -37,6 +38,8 @@ pub struct Links {
     events_tx: mpsc::Sender<LinkEvent>,
     /// Members that were ever in the set; a link that nobody wants is idle.
     links: Mutex<BTreeMap<MemberId, Handle>>,
+    /// Changes whenever a link comes up.
+    came_up_tx: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,9 @@ struct Handle {
 /// The session of a link while it is up.
 type Slot = Arc<Mutex<Option<Session>>>;
 
+/// A dial this old is begun afresh when another link comes up: the packets of its handshake are
+/// seconds apart by then, and the next one may be far off.
+const DIAL_IS_OLD: Duration = Duration::from_secs(1);
 /// Events that may wait for the owner; at the bound the links wait with their next step.
 const EVENTS_MAX: usize = 64;
 
@@ -56,7 +62,8 @@ impl Links {
     /// No links yet; events of all links come out of the receiver, which must be drained.
     pub fn new(endpoint: Endpoint) -> (Self, mpsc::Receiver<LinkEvent>) {
         let (events_tx, events_rx) = mpsc::channel(EVENTS_MAX);
-        (Self { endpoint, events_tx, links: Mutex::default() }, events_rx)
+        let (came_up_tx, _) = watch::channel(());
+        (Self { endpoint, events_tx, links: Mutex::default(), came_up_tx }, events_rx)
     }
 
     /// Replaces the set: new members are dialled, missing ones hung up, moved ones redialled.
@@ -98,6 +105,9 @@ impl Links {
             began: Instant::now(),
             addr: None,
             dial: None,
+            dial_began: Instant::now(),
+            came_up_tx: self.came_up_tx.clone(),
+            came_up_rx: self.came_up_tx.subscribe(),
         };
         tokio::spawn(driver.run());
         Handle { wanted_tx, session }
@@ -122,6 +132,9 @@ struct Driver {
     /// Where the current dial or session goes.
     addr: Option<SocketAddr>,
     dial: Option<Dial>,
+    dial_began: Instant,
+    came_up_tx: watch::Sender<()>,
+    came_up_rx: watch::Receiver<()>,
 }
 
 impl Driver {
@@ -141,6 +154,7 @@ impl Driver {
                 },
                 result = dialled(&mut self.dial) => self.finish_dial(result).await,
                 error = ended(session.as_ref()) => self.lose(error).await,
+                _ = self.came_up_rx.changed() => self.follow_neighbour().await,
                 () = sleep_until(timeout) => self.link.handle_timeout(self.began.elapsed()),
             }
         }
@@ -169,11 +183,20 @@ impl Driver {
         self.follow_wanted();
     }
 
+    /// Another link came up. After an outage that tells that the network is back.
+    async fn follow_neighbour(&mut self) {
+        self.link.handle_neighbour_up();
+        if self.dial.is_some() && self.dial_began.elapsed() >= DIAL_IS_OLD {
+            self.act(Action::Dial).await;
+        }
+    }
+
     async fn act(&mut self, action: Action) {
         match (action, self.addr) {
             (Action::Dial, Some(addr)) => {
                 let endpoint = self.endpoint.clone();
                 let expected = Some(Peer::Member(self.member));
+                self.dial_began = Instant::now();
                 self.dial = Some(Box::pin(async move { endpoint.connect(addr, expected).await }));
             }
             (Action::HangUp, _) | (Action::Dial, None) => self.hang_up().await,
@@ -186,6 +209,8 @@ impl Driver {
         match result {
             Ok(session) => {
                 self.link.handle_dialled(now);
+                self.came_up_tx.send_replace(());
+                self.came_up_rx.mark_unchanged();
                 self.put(Some(session.clone()));
                 self.tell(LinkEvent::Up(self.member, session)).await;
             }

@@ -6,7 +6,7 @@
 //!    ^                 ^  | failed       | lost
 //!    |                 |  v              |
 //!    +-- unwanted   Waiting <------------+
-//!       (from any)     timeout: back to Dialling
+//!       (from any)     timeout, or a neighbour is up: back to Dialling
 //! ```
 //!
 //! The shell feeds events, does what [`Link::poll_action`] says, and calls
@@ -104,6 +104,13 @@ impl Link {
         }
     }
 
+    /// The link to another member has come up: what kept this one waiting may be over too.
+    pub fn handle_neighbour_up(&mut self) {
+        if let State::Waiting { .. } = self.state {
+            self.dial();
+        }
+    }
+
     /// What to do now; each action is handed out once.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.action.take()
@@ -143,7 +150,7 @@ mod tests {
 
     type Event = (&'static str, fn(&mut Link));
 
-    const EVENTS: [Event; 7] = [
+    const EVENTS: [Event; 8] = [
         ("wanted", Link::handle_wanted),
         ("unwanted", Link::handle_unwanted),
         ("dialled", |link| link.handle_dialled(NOW)),
@@ -151,6 +158,7 @@ mod tests {
         ("lost", |link| link.handle_lost(NOW, u64::MAX)),
         ("timeout, early", |link| link.handle_timeout(NOW)),
         ("timeout, due", |link| link.handle_timeout(NOW + Duration::from_secs(1))),
+        ("neighbour up", Link::handle_neighbour_up),
     ];
 
     const STATES: [State; 4] = [
