@@ -14,7 +14,6 @@ SEED ?=
 # `make bench-fleet QUICK=1` takes under ten minutes instead of half an hour.
 QUICK ?=
 
-UNITS := $(wildcard packaging/systemd/*.service)
 LAB := target/debug/novacron-lab
 
 .PHONY: help
@@ -56,7 +55,9 @@ check: ## Judge the tree without writing to it: format, lints, licences, rules, 
 	$(CARGO) deny --log-level error check bans licenses sources
 	scripts/check-advisories.sh
 	$(CARGO) test --locked --quiet --package novacron-tests --test tidy
-	scripts/check-units.sh $(UNITS)
+	packaging/check-units.sh
+	$(CARGO) build --workspace --bins --locked --quiet
+	packaging/check-config.sh
 
 .PHONY: advisories
 advisories: ## Ask the RustSec database about our dependencies, and fail without it
@@ -76,10 +77,12 @@ chaos: ## Random requests under kill -9, ROUNDS=50 of them; SEED=n replays
 	$(if $(SEED),export NOVACRON_SEED=$(SEED))
 	$(CARGO) test --package novacron-tests --test chaos -- --nocapture
 
-.PHONY: package
-package: ## Build the Debian packages into target/debian
-	@scripts/setup.sh build package
-	scripts/package.sh
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder for a minute each; FUZZ_SECONDS=n for longer
+	@fuzz/run.sh
+
+fuzz-%: ## Fuzz one decoder, such as fuzz-call
+	@fuzz/run.sh $*
 
 .PHONY: bench
 bench: bench-fleet ## Run every benchmark
@@ -90,3 +93,8 @@ bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
 	$(CARGO) build --release --package novacron-controlplane --package novacron-agent \
 		--package novacron-cli --package novacron-bench
 	NOVACRON_BIN_DIR=target/release target/release/novacron-bench fleet $(if $(QUICK),--quick)
+
+.PHONY: package
+package: ## Build the Debian packages into target/debian
+	@scripts/setup.sh build package
+	packaging/build-debs.sh

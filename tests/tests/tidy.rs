@@ -85,7 +85,7 @@ fn check(files: &[(String, String)], rule: impl Fn(&str, &str) -> Vec<Violation>
 
 /// Every text file of the tree that `wanted` accepts, by its path from the root.
 fn files(root: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
-    const NOT_OURS: [&str; 4] = [".git", "target", "node_modules", "corpus"];
+    const NOT_OURS: [&str; 5] = [".git", "target", "node_modules", "corpus", "artifacts"];
     let (mut found, mut dirs) = (Vec::new(), vec![root.to_owned()]);
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir).expect("the tree can be listed") {
