@@ -97,6 +97,7 @@ impl Api {
     ) -> Result<Body, Failure> {
         let Some(role) = rule.role() else { return Ok(body) };
         let user = self.check(role, parts).await?;
+        check_precondition(parts)?;
         let mut caller = Caller { user: user.id, actor: actor_of(&user), request: None };
         if let Rule::RoleStreamed(_) = rule {
             parts.extensions.insert(caller);
@@ -244,6 +245,16 @@ pub(crate) fn too_large(max: usize) -> Failure {
         Failure::new(ProblemCode::BodyTooLarge, format!("a body here is at most {limit}"));
     failure.problem.limit = Some(limit);
     failure
+}
+
+/// Only VMs take `If-Match`; elsewhere it would be passed over, and a client must not think that
+/// it was looked at (RFC 9110 section 13.1.1).
+fn check_precondition(parts: &Parts) -> Result<(), Failure> {
+    let looked_at = parts.method == Method::GET || parts.uri.path().starts_with("/api/v1/vms/");
+    match parts.headers.contains_key(header::IF_MATCH) && !looked_at {
+        true => Err(bad_header("If-Match", "is not taken here, only to change a VM")),
+        false => Ok(()),
+    }
 }
 
 /// What makes a repeat of a request recognisable: the user and their key name it, and everything

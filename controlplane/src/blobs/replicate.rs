@@ -17,7 +17,7 @@ use novacron_transport::SessionError;
 
 use super::{BlobError, BlobStore};
 use crate::clock::Clock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::peers::{PeerError, Peers};
 
 /// Why a blob was not copied.
@@ -37,6 +37,8 @@ enum CopyError {
     Silent,
     #[error(transparent)]
     Blob(#[from] BlobError),
+    #[error("the copy could not be announced: {0}")]
+    Announce(#[from] ClusterError),
 }
 
 /// Blobs fetched at once: enough to hide a round trip behind a 1 MiB chunk.
@@ -52,16 +54,20 @@ const RETRY: Duration = Duration::from_secs(2);
 pub async fn replicate(blobs: BlobStore, cluster: Cluster, peers: Peers, clock: Clock) {
     let mut states = cluster.watch();
     let copier = Copier { cluster, peers, blobs, clock };
+    let mut last_failure = None;
     loop {
-        let lacking = copier.lacking();
-        let mut failed = false;
-        for (image, holders) in lacking {
+        let mut failure = None;
+        for (image, holders) in copier.lacking() {
             if let Err(error) = copier.copy(image, &holders).await {
-                tracing::warn!("image {image} is not copied yet: {error}");
-                failed = true;
+                failure = Some(format!("image {image} is not copied yet: {error}"));
             }
         }
-        if failed {
+        // Said once, not at every try: a member may be away for days.
+        if let Some(failure) = failure.as_ref().filter(|_| failure != last_failure) {
+            tracing::warn!("{failure}");
+        }
+        last_failure = failure;
+        if last_failure.is_some() {
             tokio::time::sleep(RETRY).await;
         } else if states.changed().await.is_err() {
             return;
@@ -104,12 +110,9 @@ impl Copier {
         let member = self.cluster.status().member;
         let command = Command::HoldImage { image, member };
         let envelope = Envelope::from_actor(self.clock.timestamp(), Actor::Member(member), command);
-        match self.cluster.propose(envelope).await {
-            Ok(written) => match written.applied {
-                Ok(_) => tracing::info!("image {image} is copied"),
-                Err(refusal) => tracing::info!("image {image} is no longer wanted: {refusal}"),
-            },
-            Err(error) => tracing::warn!("image {image} is copied, but not announced: {error}"),
+        match self.cluster.propose(envelope).await?.applied {
+            Ok(_) => tracing::info!("image {image} is copied"),
+            Err(refusal) => tracing::info!("image {image} is no longer wanted: {refusal}"),
         }
         Ok(())
     }

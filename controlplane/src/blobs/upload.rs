@@ -62,7 +62,8 @@ fn store(
     pieces: mpsc::Receiver<Bytes>,
 ) -> Result<ByteCount, BlobError> {
     let temporary = inner.temporary_path();
-    let stored = receive(&temporary, digest, pieces).and_then(|stored| {
+    let file = OpenOptions::new().write(true).create_new(true).open(&temporary);
+    let stored = receive(file.map_err(disk_error)?, digest, pieces).and_then(|stored| {
         keep(&temporary, &inner.path(&digest)).map_err(disk_error)?;
         Ok(stored)
     });
@@ -74,18 +75,11 @@ fn store(
 }
 
 fn receive(
-    temporary: &Path,
+    file: File,
     digest: Digest,
     pieces: mpsc::Receiver<Bytes>,
 ) -> Result<ByteCount, BlobError> {
-    let file = OpenOptions::new().write(true).create_new(true).open(temporary);
-    let mut tee = Tee {
-        pieces,
-        current: Bytes::new(),
-        file: file.map_err(disk_error)?,
-        stored: 0,
-        failed: None,
-    };
+    let mut tee = Tee { pieces, current: Bytes::new(), file, stored: 0, failed: None };
     let hashed = hash_content(&mut tee);
     if let Some(error) = tee.failed {
         return Err(disk_error(error));
@@ -156,4 +150,20 @@ fn keep(temporary: &Path, path: &Path) -> io::Result<()> {
     }
     fs::rename(temporary, path)?;
     File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_and_not_taken_for_bad_content() {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (bytes_tx, bytes_rx) = mpsc::channel(1);
+        let content = b"content";
+        let stored = zstd::encode_all(&content[..], 1).unwrap();
+        bytes_tx.try_send(stored.into()).unwrap();
+        drop(bytes_tx);
+        assert_eq!(receive(full, Digest::of(content), bytes_rx), Err(BlobError::Full));
+    }
 }

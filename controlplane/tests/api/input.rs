@@ -120,6 +120,8 @@ fn bad_parameters_headers_and_paths_are_named() {
     table += &header("if-match", "17");
     table += &header("if-match", "W/\"17\"");
     table += &header("idempotency-key", &"k".repeat(129));
+    let host = member.request("DELETE", "/hosts/x").header("if-match", "\"1\"");
+    table += &line("if-match on a host", &host.send(None));
     let form = member.request("POST", "/users").header("content-type", "text/plain");
     table += &line("text/plain", &form.send_bytes(b"name=a".to_vec()));
     let last = member.request("GET", "/events").header("accept", "text/event-stream");
@@ -152,6 +154,7 @@ fn bad_parameters_headers_and_paths_are_named() {
     if-match: 17: 400 invalid-header "If-Match"
     if-match: W/"17": 400 invalid-header "If-Match"
     idempotency-key: kkkkkkkkkkkk: 400 invalid-header "Idempotency-Key"
+    if-match on a host: 400 invalid-header "If-Match"
     text/plain: 415 unsupported-media-type
     last-event-id: x: 400 invalid-header "Last-Event-ID"
     "#);
