@@ -247,7 +247,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if self.is_settled {
+        // On Ctrl-C another thread takes it down.
+        if self.is_settled || interrupt::is_interrupted() {
             return;
         }
         if let Ok(kept) = self.keep_logs() {

@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::lab::interrupt;
+
 /// Prints the demo's story to standard output.
 #[derive(Debug)]
 pub struct Narrator {
@@ -118,7 +120,9 @@ impl Drop for Narrator {
         if let Some(step) = self.step.take() {
             let label = step.label.clone();
             step.end();
-            self.say(&format!("  ✗ {label}"));
+            if !interrupt::is_interrupted() {
+                self.say(&format!("  ✗ {label}"));
+            }
         }
     }
 }

@@ -70,12 +70,14 @@ impl NetNamespace {
 
     /// Kills whatever runs in it, then removes it. Idempotent.
     pub fn remove(&self) -> Result<()> {
-        if !Path::new(NETNS_DIR).join(&self.name).exists() {
+        let exists = || Path::new(NETNS_DIR).join(&self.name).exists();
+        if !exists() {
             return Ok(());
         }
-        self.kill_all()?;
-        process::run("ip", &["netns", "del", &self.name])?;
-        Ok(())
+        let removed =
+            self.kill_all().and_then(|()| process::run("ip", &["netns", "del", &self.name]));
+        // Somebody else may have been faster.
+        if exists() { removed.map(drop) } else { Ok(()) }
     }
 
     fn kill_all(&self) -> Result<()> {
