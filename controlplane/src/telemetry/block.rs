@@ -242,6 +242,9 @@ mod tests {
     }
 
     proptest! {
+        // Each case has up to 20 batches of 8 VMs; 64 of them take a second.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn what_is_packed_is_what_is_unpacked(batches in batches()) {
             let block = Block::pack(&batches).unwrap();
