@@ -18,6 +18,9 @@ pub const NAME_LEN_MAX: usize = 63;
 pub const LABELS_MAX: usize = 32;
 /// Longest key or value of a label. A longer one is refused.
 pub const LABEL_LEN_MAX: usize = 63;
+/// Most bytes of all keys and values of one object's labels: two such sets, a kernel command line
+/// and the rest of a VM stay below the 4 KiB that [`FRAME_BYTES_MAX`] counts on.
+pub const LABELS_BYTES_MAX: usize = 1024;
 /// Longest free text: descriptions, reasons, kernel command lines. Longer text is refused when it
 /// comes from a user and cut when it comes from a driver's error.
 pub const TEXT_LEN_MAX: usize = 1024;
@@ -44,7 +47,7 @@ pub const USERS_MAX: usize = 1_000;
 pub const EVENTS_KEPT: usize = 10_000;
 /// Finished operations kept in the state; the oldest go first.
 pub const OPERATIONS_KEPT: usize = 10_000;
-/// Operations that may be open at once. One more is refused as `Unavailable`.
+/// Operations that may be open at once. One more is refused, unless it supersedes an open one.
 pub const OPERATIONS_OPEN_MAX: usize = 20_000;
 /// Answers kept for repeated requests; the oldest go first, and a repeat after that is new.
 pub const REQUESTS_KEPT: usize = 50_000;

@@ -9,7 +9,7 @@ use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{LABEL_LEN_MAX, LABELS_MAX, NAME_LEN_MAX};
+use crate::limits::{LABEL_LEN_MAX, LABELS_BYTES_MAX, LABELS_MAX, NAME_LEN_MAX};
 
 /// A DNS label: 1 to 63 lower-case letters, digits and hyphens, no hyphen at either end
 /// (RFC 1123 section 2.1). Safe as a file name, host name, XML text and URL path segment.
@@ -113,6 +113,8 @@ pub enum LabelError {
         "a label's value has at most {LABEL_LEN_MAX} letters, digits, `-`, `_`, `.`, `/` or `:`, not {0:?}"
     )]
     BadValue(String),
+    #[error("an object's labels have at most {LABELS_BYTES_MAX} characters together, not {0}")]
+    TooLong(usize),
     #[error("a label is written key=value, not {0:?}")]
     NoEquals(String),
 }
@@ -121,6 +123,10 @@ impl Labels {
     pub fn parse(pairs: BTreeMap<String, String>) -> Result<Self, LabelError> {
         if pairs.len() > LABELS_MAX {
             return Err(LabelError::TooMany(pairs.len()));
+        }
+        let bytes = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if bytes > LABELS_BYTES_MAX {
+            return Err(LabelError::TooLong(bytes));
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
         for (key, value) in &pairs {

@@ -14,7 +14,7 @@ mod vm;
 use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::{LogIndex, Millis};
 
-use crate::command::{Actor, COMMAND_VERSION, Command, Envelope};
+use crate::command::{Actor, Command, Envelope};
 use crate::event::{Event, EventKind, Object};
 use crate::outcome::{Applied, Outcome, Refusal, RefusalCode};
 use crate::state::State;
@@ -43,13 +43,7 @@ impl State {
         }
         self.clock = self.clock.max(envelope.at);
         let mut context = Context { actor: envelope.actor.clone(), ordinal: 0 };
-        let applied = if envelope.version > COMMAND_VERSION {
-            let message =
-                format!("command version {} is too new for this member", envelope.version);
-            Err(Refusal::new(RefusalCode::UnknownVersion, message))
-        } else {
-            self.execute(&mut context, &envelope.command)
-        };
+        let applied = self.execute(&mut context, &envelope.command);
         if let Some(key) = &envelope.request {
             self.requests.record(index, key, &applied);
         }
@@ -82,9 +76,7 @@ impl State {
             Command::Redeem(redemption) => self.redeem(context, redemption),
             Command::RecordRefusal { what, why } => self.record_refusal(context, what, why),
             Command::RemoveMember { member } => self.remove_member(context, *member),
-            Command::SetInventory { host, inventory } => {
-                self.set_inventory(context, *host, inventory)
-            }
+            Command::SetInventory { host, inventory } => self.set_inventory(*host, inventory),
             Command::SetConnectivity { hosts } => self.set_connectivity(context, hosts),
             Command::Cordon { host, reason } => self.cordon(context, *host, reason),
             Command::Uncordon { host } => self.uncordon(context, *host),

@@ -228,6 +228,15 @@ pub enum VmAction {
     Delete,
 }
 
+/// Bytes that are no command this release knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeCommandError {
+    #[error("a command of version {version}; this release knows up to {COMMAND_VERSION}")]
+    TooNew { version: u16 },
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
 impl Envelope {
     /// A command of the control plane itself.
     pub fn system(at: Timestamp, command: Command) -> Self {
@@ -256,8 +265,14 @@ impl Envelope {
         }
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(bytes, COMMAND_BYTES_MAX)
+    /// Reads a command. One of a newer release is told apart from one that is damaged: the version
+    /// is the first field for all time.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeCommandError> {
+        let version: u16 = codec::decode_prefix(bytes, COMMAND_BYTES_MAX)?;
+        if version > COMMAND_VERSION {
+            return Err(DecodeCommandError::TooNew { version });
+        }
+        Ok(codec::decode(bytes, COMMAND_BYTES_MAX)?)
     }
 }
 

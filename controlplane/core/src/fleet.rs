@@ -7,17 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use novacron_protocol::host::{HostInventory, HostSummary, HypervisorHealth};
+use novacron_protocol::host::HostInventory;
 use novacron_protocol::vm::ObservedVm;
-use novacron_protocol::wire::agent::{Heartbeat, Report};
+use novacron_protocol::wire::agent::Report;
 use novacron_protocol::{HostId, OperationId, Timestamp};
 
 use crate::command::Command;
 use crate::liveness::Liveness;
 use crate::placement;
 use crate::state::State;
+use crate::vm::Vm;
 
-/// VMs in one `Observe` command: 400 of at most 600 bytes stay below the command limit.
+/// VMs in one `Observe` command: with the longest of reasons, 1,024 bytes, they stay below the
+/// command limit.
 const OBSERVATIONS_PER_COMMAND: usize = 200;
 /// Placements proposed in one round; the rest wait for the next, so that a burst of creates does
 /// not hold up the reports of hosts.
@@ -33,7 +35,6 @@ pub struct Fleet {
     reports: BTreeMap<HostId, Report>,
     /// Hosts whose report may say something that the state does not know.
     unsettled: BTreeSet<HostId>,
-    heartbeats: BTreeMap<HostId, Heartbeat>,
 }
 
 impl Fleet {
@@ -44,13 +45,11 @@ impl Fleet {
             inventories: BTreeMap::new(),
             reports: BTreeMap::new(),
             unsettled: BTreeSet::new(),
-            heartbeats: BTreeMap::new(),
         }
     }
 
-    pub fn handle_heartbeat(&mut self, now: Duration, host: HostId, heartbeat: Heartbeat) {
+    pub fn handle_heartbeat(&mut self, now: Duration, host: HostId) {
         self.liveness.handle_heard(now, host);
-        self.heartbeats.insert(host, heartbeat);
     }
 
     pub fn handle_inventory(&mut self, now: Duration, host: HostId, inventory: HostInventory) {
@@ -62,11 +61,6 @@ impl Fleet {
         self.liveness.handle_heard(now, host);
         self.reports.insert(host, report);
         self.unsettled.insert(host);
-    }
-
-    /// The newest summary and hypervisor health of a host, as heard by this leader.
-    pub fn live(&self, host: HostId) -> Option<(HypervisorHealth, HostSummary)> {
-        self.heartbeats.get(&host).map(|beat| (beat.hypervisor, beat.summary))
     }
 
     /// Everything that should be proposed now. `at` is the wall clock, for deadlines of operations.
@@ -93,7 +87,6 @@ impl Fleet {
         self.liveness.retain_known(state);
         self.inventories.retain(|id, _| known(id));
         self.reports.retain(|id, _| known(id));
-        self.heartbeats.retain(|id, _| known(id));
         self.unsettled.retain(known);
     }
 
@@ -159,15 +152,12 @@ fn is_news(state: &State, host: HostId, report: &ObservedVm) -> bool {
 /// A host for each VM that waits and can have one. Each choice counts for the next.
 fn placements(state: &State) -> Vec<Command> {
     let mut plan = state.clone();
-    let waiting: Vec<_> = state.unplaced().take(PLACEMENTS_PER_ROUND).cloned().collect();
-    let mut commands = Vec::new();
-    for vm in waiting {
-        if let Some(host) = placement::choose(&plan, &vm) {
-            plan.assume_placed(vm.id, host);
-            commands.push(Command::Place { vm: vm.id, host });
-        }
-    }
-    commands
+    let place = |vm: &Vm| {
+        let host = placement::choose(&plan, vm)?;
+        plan.assume_placed(vm.id, host);
+        Some(Command::Place { vm: vm.id, host })
+    };
+    state.unplaced().filter_map(place).take(PLACEMENTS_PER_ROUND).collect()
 }
 
 fn expiries(state: &State, at: Timestamp) -> Option<Command> {

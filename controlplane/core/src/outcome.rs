@@ -54,8 +54,6 @@ pub enum RefusalCode {
     TokenExpired,
     TokenUsedUp,
     TokenWrongRole,
-    /// The command is of a release that this cluster does not run yet.
-    UnknownVersion,
     /// The cluster is initialised already, or not yet.
     WrongPhase,
     Invalid,

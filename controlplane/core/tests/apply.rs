@@ -6,7 +6,9 @@ mod fixture;
 
 use fixture::{Fixture, SECRET, addresses, host, name, new_vm, operation, redemption, vm};
 use novacron_controlplane_core::apply::Configuration;
-use novacron_controlplane_core::command::{Redemption, RequestKey, VmAction};
+use novacron_controlplane_core::command::{
+    DecodeCommandError, NewImage, Redemption, RequestKey, VmAction,
+};
 use novacron_controlplane_core::member::MemberRole;
 use novacron_controlplane_core::operation::OPERATION_LIFE;
 use novacron_controlplane_core::outcome::{Outcome, RefusalCode};
@@ -241,11 +243,21 @@ fn members_come_by_learning_and_go_with_their_identity_revoked() {
 }
 
 #[test]
-fn a_command_of_a_newer_release_is_refused_the_same_everywhere() {
-    let mut lab = Fixture::new();
+fn a_command_of_a_newer_release_is_told_apart_from_a_damaged_one() {
     let mut envelope = Envelope::system(Timestamp(0), Command::CreateVm(new_vm(1, "web")));
     envelope.version = 999;
-    assert_eq!(code(lab.apply_envelope(envelope)), RefusalCode::UnknownVersion);
+    let bytes = envelope.encode().unwrap();
+    assert_eq!(Envelope::decode(&bytes), Err(DecodeCommandError::TooNew { version: 999 }));
+    assert!(matches!(Envelope::decode(&[1, 200]), Err(DecodeCommandError::Codec(_))));
+}
+
+#[test]
+fn importing_an_image_again_adds_a_holder_and_ends_at_once_when_it_is_safe() {
+    let mut lab = Fixture::new();
+    let again = NewImage { operation: operation(501), ..fixture::new_image() };
+    assert!(lab.apply(Command::CreateImage(again)).is_ok());
+    assert!(!lab.state.operation(operation(501)).unwrap().is_open());
+    assert_eq!(lab.state.images().count(), 1);
 }
 
 #[test]

@@ -10,23 +10,15 @@ use fixture::{Fixture, host, vm};
 use novacron_controlplane_core::fleet::Fleet;
 use novacron_controlplane_core::membership::{self, Step};
 use novacron_controlplane_core::{Command, Envelope};
-use novacron_protocol::host::{Connectivity, HostSummary, HypervisorHealth};
+use novacron_protocol::host::Connectivity;
 use novacron_protocol::vm::{ObservedVm, VmState};
-use novacron_protocol::wire::agent::{Heartbeat, Report};
-use novacron_protocol::{Generation, LogIndex, MemberId};
+use novacron_protocol::wire::agent::Report;
+use novacron_protocol::{LogIndex, MemberId, VcpuCount};
 
 const SILENCE: Duration = Duration::from_secs(10);
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
-}
-
-fn heartbeat() -> Heartbeat {
-    Heartbeat {
-        generation: Generation(0),
-        hypervisor: HypervisorHealth::Ready,
-        summary: HostSummary::default(),
-    }
 }
 
 /// Applies what the fleet proposes until it has nothing more to propose; gives all of it.
@@ -56,7 +48,7 @@ fn a_silent_host_is_disconnected_after_the_timeout_and_connected_when_heard() {
         Command::SetConnectivity { hosts: vec![(host(1), Connectivity::Disconnected)] };
     assert_eq!(settle(&mut lab, &mut fleet, at(110)), [disconnected]);
     assert_eq!(fleet.poll_timeout(&lab.state), None);
-    fleet.handle_heartbeat(at(150), host(1), heartbeat());
+    fleet.handle_heartbeat(at(150), host(1));
     let connected = Command::SetConnectivity { hosts: vec![(host(1), Connectivity::Connected)] };
     assert_eq!(settle(&mut lab, &mut fleet, at(151)), [connected]);
     assert_eq!(fleet.poll_timeout(&lab.state), Some(at(160)));
@@ -81,6 +73,24 @@ fn vms_that_wait_are_spread_over_hosts_in_one_round() {
     lab.create_vm(8, "big-too").unwrap();
     settle(&mut lab, &mut fleet, at(1));
     assert_eq!(lab.state.unplaced().count(), 0);
+}
+
+#[test]
+fn vms_that_fit_nowhere_do_not_hold_up_the_others() {
+    let mut lab = Fixture::new();
+    lab.add_host(1, 8, 8);
+    for n in 1..=300 {
+        let mut giant = fixture::new_vm(n, &format!("giant-{n}"));
+        giant.spec.cpus = VcpuCount(64);
+        giant.operation = fixture::operation(10_000 + n);
+        lab.apply(Command::CreateVm(giant)).unwrap();
+    }
+    let mut small = fixture::new_vm(900, "small");
+    small.operation = fixture::operation(20_000);
+    lab.apply(Command::CreateVm(small)).unwrap();
+    let mut fleet = Fleet::new(at(0), SILENCE);
+    let placed = settle(&mut lab, &mut fleet, at(1));
+    assert_eq!(placed, [Command::Place { vm: vm(900), host: host(1) }]);
 }
 
 #[test]

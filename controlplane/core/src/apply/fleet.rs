@@ -11,12 +11,7 @@ use crate::outcome::{Applied, Outcome, Refusal};
 use crate::state::State;
 
 impl State {
-    pub(super) fn set_inventory(
-        &mut self,
-        _context: &mut Context,
-        id: HostId,
-        inventory: &HostInventory,
-    ) -> Applied {
+    pub(super) fn set_inventory(&mut self, id: HostId, inventory: &HostInventory) -> Applied {
         let applied = self.applied;
         let host = self.host_mut(id)?;
         if host.inventory.as_ref() != Some(inventory) {
@@ -79,8 +74,14 @@ impl State {
         let placed = self.vms_on(id).count();
         let host = self.host_mut(id)?;
         if placed > 0 {
-            let message =
-                format!("{placed} VM(s) are placed on host {}; delete them first", host.name);
+            let silent = match host.connectivity {
+                Connectivity::Connected => String::new(),
+                other => format!("; its agent, which is {other}, must confirm that they are gone"),
+            };
+            let message = format!(
+                "{placed} VM(s) are placed on host {}; delete them first{silent}",
+                host.name
+            );
             return Err(Refusal::conflict(message));
         }
         let name = host.name.clone();

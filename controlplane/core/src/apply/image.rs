@@ -14,12 +14,13 @@ use crate::state::State;
 impl State {
     pub(super) fn create_image(&mut self, context: &mut Context, new: &NewImage) -> Applied {
         let id = new.boot.image;
-        if let Some(known) = self.index.images_by_name.get(&new.name) {
-            let message = match *known == id {
-                true => format!("image {} is imported already", new.name),
-                false => format!("there is another image {} already", new.name),
-            };
-            return Err(Refusal::new(RefusalCode::NameTaken, message).on("name"));
+        match self.index.images_by_name.get(&new.name) {
+            Some(known) if *known == id => return self.import_again(context, new),
+            Some(_) => {
+                let message = format!("there is another image {} already", new.name);
+                return Err(Refusal::new(RefusalCode::NameTaken, message).on("name"));
+            }
+            None => {}
         }
         if let Some(known) = self.images.get(&id) {
             let message = format!("the same content is imported as image {}", known.name);
@@ -47,6 +48,20 @@ impl State {
         self.emit(context, EventKind::ImageCreated, Object::Image(id), message);
         self.settle_image(context, id);
         Ok(Outcome::Image { image: id, operation: new.operation })
+    }
+
+    /// The same image again: whoever has it now holds it, too. Heals an image whose only holder was
+    /// lost before others had copied it.
+    fn import_again(&mut self, context: &mut Context, new: &NewImage) -> Applied {
+        let (image, operation) = (new.boot.image, new.operation);
+        self.begin_operation(
+            context,
+            operation,
+            OperationKind::ImportImage,
+            Subject::Image(image),
+        )?;
+        self.hold_image(context, image, new.holder)?;
+        Ok(Outcome::Image { image, operation })
     }
 
     pub(super) fn hold_image(

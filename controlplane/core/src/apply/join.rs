@@ -18,7 +18,7 @@ impl State {
     /// newcomer whose answer was lost may ask once more.
     pub(super) fn redeem(&mut self, context: &mut Context, join: &Redemption) -> Applied {
         let admitted = self.check_token(join).and_then(|()| match self.admitted_before(join) {
-            Some(outcome) => Ok((outcome, false)),
+            Some(outcome) => self.move_newcomer(&outcome, join).map(|()| (outcome, false)),
             None => self.admit(context, join).map(|outcome| (outcome, true)),
         });
         match admitted {
@@ -66,6 +66,21 @@ impl State {
                 known.map(|member| Outcome::Member(member.id))
             }
         }
+    }
+
+    /// A member that joins again, before it votes, may listen elsewhere by now.
+    fn move_newcomer(&mut self, outcome: &Outcome, join: &Redemption) -> Result<(), Refusal> {
+        let (Outcome::Member(id), Some(addresses)) = (outcome, join.member) else { return Ok(()) };
+        let Some(member) = self.members.get_mut(id) else { return Ok(()) };
+        match member.role {
+            MemberRole::Joining | MemberRole::Learner => member.addresses = addresses,
+            _ if member.addresses == addresses => {}
+            _ => {
+                let message = format!("member {id} votes already, at {}", member.addresses.cluster);
+                return Err(Refusal::conflict(message));
+            }
+        }
+        Ok(())
     }
 
     fn admit(&mut self, context: &mut Context, join: &Redemption) -> Applied {

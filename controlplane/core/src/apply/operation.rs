@@ -19,7 +19,11 @@ impl State {
         kind: OperationKind,
         subject: Subject,
     ) -> Result<(), Refusal> {
-        check_room(self.index.open.len(), OPERATIONS_OPEN_MAX, "open operations")?;
+        let supersedes =
+            matches!(subject, Subject::Vm(vm) if self.index.open_by_vm.contains_key(&vm));
+        if !supersedes {
+            check_room(self.index.open.len(), OPERATIONS_OPEN_MAX, "open operations")?;
+        }
         if self.operations.contains_key(&id) {
             return Err(Refusal::conflict(format!("operation {id} exists already")));
         }

@@ -163,7 +163,7 @@ impl State {
         reports: &[ObservedVm],
     ) -> Applied {
         let host = self.host_mut(host_id)?;
-        host.accepted = host.accepted.max(generation);
+        host.accepted = host.accepted.max(generation.min(host.generation));
         for report in reports {
             self.observe_vm(context, host_id, report);
         }
@@ -234,6 +234,9 @@ impl State {
         if let Some(host_id) = vm.host {
             if let Some(ids) = self.index.vms_by_host.get_mut(&host_id) {
                 ids.remove(&id);
+                if ids.is_empty() {
+                    self.index.vms_by_host.remove(&host_id);
+                }
             }
             if let Some(host) = self.hosts.get_mut(&host_id) {
                 host.allocated = host.allocated.minus(vm.usage());
