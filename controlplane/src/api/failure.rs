@@ -91,7 +91,7 @@ pub(crate) const fn code_of(code: RefusalCode) -> ProblemCode {
         | RefusalCode::TokenExpired
         | RefusalCode::TokenUsedUp
         | RefusalCode::TokenWrongRole => ProblemCode::Forbidden,
-        RefusalCode::UnknownVersion | RefusalCode::WrongPhase => ProblemCode::NotReady,
+        RefusalCode::WrongPhase => ProblemCode::NotReady,
         RefusalCode::Invalid => ProblemCode::InvalidRequest,
     }
 }
@@ -100,7 +100,6 @@ const fn hint_for(code: RefusalCode) -> Option<&'static str> {
     match code {
         RefusalCode::PreconditionFailed => Some("read it again and repeat with the new ETag"),
         RefusalCode::KeyReused => Some("use a new key for a new request"),
-        RefusalCode::UnknownVersion => Some("upgrade the member that leads"),
         RefusalCode::NameTaken => Some("choose another name"),
         _ => None,
     }
@@ -182,7 +181,7 @@ mod tests {
         use RefusalCode::{
             Conflict, Infeasible, Invalid, KeyReused, LimitReached, NameTaken, NotFound,
             PreconditionFailed, TokenExpired, TokenUnknown, TokenUsedUp, TokenWrongRole,
-            UnknownVersion, WrongPhase,
+            WrongPhase,
         };
         let codes = [
             NotFound,
@@ -196,7 +195,6 @@ mod tests {
             TokenExpired,
             TokenUsedUp,
             TokenWrongRole,
-            UnknownVersion,
             WrongPhase,
             Invalid,
         ];
@@ -216,7 +214,6 @@ mod tests {
         TokenExpired: 403 forbidden
         TokenUsedUp: 403 forbidden
         TokenWrongRole: 403 forbidden
-        UnknownVersion: 503 not-ready
         WrongPhase: 503 not-ready
         Invalid: 422 invalid-request
         ");
