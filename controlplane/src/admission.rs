@@ -17,7 +17,8 @@ use novacron_transport::authority::key_digest;
 use novacron_transport::{ClusterAuthority, JoinExchange};
 use uuid::Uuid;
 
-use crate::cluster::{Cluster, ClusterError};
+use crate::audit::Auditor;
+use crate::cluster::{Cluster, ClusterError, Consistency};
 
 /// Decides on newcomers and signs their certificates.
 #[derive(Debug, Clone)]
@@ -25,6 +26,7 @@ pub struct Admission {
     cluster: Cluster,
     authority: Arc<ClusterAuthority>,
     certificate_life: Duration,
+    auditor: Auditor,
     clock: Clock,
 }
 
@@ -33,9 +35,10 @@ impl Admission {
         cluster: Cluster,
         authority: Arc<ClusterAuthority>,
         certificate_life: Duration,
+        auditor: Auditor,
         clock: Clock,
     ) -> Self {
-        Self { cluster, authority, certificate_life, clock }
+        Self { cluster, authority, certificate_life, auditor, clock }
     }
 
     /// Answers one newcomer.
@@ -44,7 +47,12 @@ impl Admission {
         let answer = match self.admit(&request, from.to_string()).await {
             Ok(answer) => answer,
             Err(refusal) => {
-                tracing::warn!(name = %request.name, %from, %refusal, "newcomer refused");
+                let actor = Actor::Unknown { address: from.ip().to_string() };
+                self.auditor.record(
+                    actor,
+                    &format!("join of {}", request.name),
+                    refusal.to_string(),
+                );
                 JoinAnswer::Refused(refusal)
             }
         };
@@ -80,7 +88,7 @@ impl Admission {
             let message = "a member says where it listens, a host does not";
             return Err(JoinRefusal::BadRequest(message.to_owned()));
         }
-        let command = Command::Redeem(Redemption {
+        let redemption = Redemption {
             token: request.token,
             secret: request.secret.digest(),
             role: request.role,
@@ -88,7 +96,9 @@ impl Admission {
             name: request.name.clone(),
             host: HostId::from_uuid(Uuid::now_v7()),
             member: request.member,
-        });
+        };
+        self.check(&redemption).await?;
+        let command = Command::Redeem(redemption);
         let actor = Actor::Unknown { address: from };
         let envelope = Envelope::from_actor(self.clock.timestamp(), actor, command);
         let written = self.cluster.propose(envelope).await.map_err(|error| match error {
@@ -101,6 +111,18 @@ impl Admission {
             Outcome::Member(member) => self.welcome_member(request, member, &state),
             other => Err(JoinRefusal::Rejected(format!("unexpected outcome {other:?}"))),
         }
+    }
+
+    /// Turns away at the door who has no good token: a refusal must not cost a replicated command.
+    async fn check(&self, redemption: &Redemption) -> Result<(), JoinRefusal> {
+        let now = self.clock.timestamp();
+        if self.cluster.state().check_redemption(redemption, now).is_ok() {
+            return Ok(());
+        }
+        // The token may have been made at another member just now.
+        let view = self.cluster.read(Consistency::Linearizable).await;
+        let view = view.map_err(|error| JoinRefusal::Unavailable(error.to_string()))?;
+        view.state.check_redemption(redemption, now).map_err(refusal_to_wire)
     }
 
     fn welcome_host(

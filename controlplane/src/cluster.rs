@@ -82,7 +82,7 @@ pub enum ClusterError {
     /// with the same request key.
     #[error("the cluster cannot answer now: {reason}")]
     Unavailable { reason: String, retry_after: Duration },
-    #[error("the request is too large: {0}")]
+    #[error("the request cannot be replicated: {0}")]
     TooLarge(String),
     #[error("not the leader")]
     NotLeader { leader: Option<MemberId> },
@@ -124,10 +124,10 @@ impl Cluster {
 
     pub async fn read(&self, consistency: Consistency) -> Result<View, ClusterError> {
         let status = *self.raft.status().borrow();
-        let leads = status.leader == Some(status.member);
+        let leads = status.leads();
         match consistency {
             Consistency::Stale => {}
-            Consistency::Leader if leads => {}
+            Consistency::Leader if status.ready => {}
             Consistency::Leader => {
                 return Err(ClusterError::NotLeader { leader: status.leader });
             }
@@ -161,9 +161,17 @@ impl Cluster {
 
     /// The leader's answer to a proposal that another member passes on.
     pub async fn answer_proposal(&self, command: Vec<u8>) -> Response {
-        if let Err(error) = Envelope::decode(&command) {
-            return Response::Refused(CallRefusal::Rejected(error.to_string()));
-        }
+        let stamped = Envelope::decode(&command).map_err(|error| error.to_string()).and_then(
+            |mut envelope| {
+                // One clock stamps all commands of a term: the leader's.
+                envelope.at = self.clock.timestamp();
+                envelope.encode().map_err(|error| error.to_string())
+            },
+        );
+        let command = match stamped {
+            Ok(command) => command,
+            Err(detail) => return Response::Refused(CallRefusal::Rejected(detail)),
+        };
         match self.raft.propose(command).await {
             Ok(written) => match outcome::encode_applied(&written.applied) {
                 Ok(outcome) => Response::Applied { index: written.index, outcome },
@@ -184,12 +192,13 @@ impl Cluster {
         };
         match written {
             Ok(written) => Try::Done(written),
-            Err(error @ (ProposeRefusal::NotLeader { .. } | ProposeRefusal::Lost)) => {
-                Try::Again(error.to_string())
-            }
-            Err(error @ (ProposeRefusal::Busy | ProposeRefusal::Stopping)) => {
-                Try::GiveUp(unavailable(error.to_string()))
-            }
+            // Busy is also what Raft says while the lead is handed over.
+            Err(
+                error @ (ProposeRefusal::NotLeader { .. }
+                | ProposeRefusal::Lost
+                | ProposeRefusal::Busy),
+            ) => Try::Again(error.to_string()),
+            Err(error @ ProposeRefusal::Stopping) => Try::GiveUp(unavailable(error.to_string())),
         }
     }
 
@@ -201,6 +210,9 @@ impl Cluster {
                     Ok(applied) => Try::Done(Written { index, applied }),
                     Err(error) => Try::GiveUp(unavailable(error.to_string())),
                 }
+            }
+            Ok((Response::Refused(CallRefusal::Rejected(detail)), _)) => {
+                Try::GiveUp(ClusterError::TooLarge(detail))
             }
             Ok((Response::Refused(refusal), _)) => Try::Again(refusal.to_string()),
             Ok(_) => Try::GiveUp(unavailable("the leader's answer makes no sense".to_owned())),
@@ -217,7 +229,9 @@ impl Cluster {
             let reason = match timeout(READ_TRY, self.raft.read_index()).await {
                 Ok(Ok(index)) => return self.wait_until_applied(index, deadline).await,
                 Ok(Err(refusal)) => refusal.to_string(),
-                Err(_) => "no quorum answered".to_owned(),
+                Err(_) => {
+                    "the leader did not answer in time, or is not sure yet that it leads".to_owned()
+                }
             };
             if Instant::now() >= deadline {
                 return Err(unavailable(reason));

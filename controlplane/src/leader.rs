@@ -13,10 +13,10 @@ use novacron_controlplane_core::{Command, Envelope, State};
 use novacron_daemon::Clock;
 use novacron_protocol::host::HostInventory;
 use novacron_protocol::wire::Class;
-use novacron_protocol::wire::agent::{Heartbeat, Report, ToAgent};
+use novacron_protocol::wire::agent::{Report, ToAgent};
 use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::{Generation, HostId, LogIndex, MemberId};
-use novacron_transport::Session;
+use novacron_transport::{Session, SessionError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -40,7 +40,7 @@ pub struct Heard {
 
 #[derive(Debug)]
 pub enum Word {
-    Heartbeat(Heartbeat),
+    Heartbeat,
     Inventory(HostInventory),
     Report(Report),
 }
@@ -124,7 +124,7 @@ impl Spell<'_> {
     fn hear(&mut self, heard: Heard) {
         let now = self.leader.clock.now();
         match heard.word {
-            Word::Heartbeat(heartbeat) => self.fleet.handle_heartbeat(now, heard.host, heartbeat),
+            Word::Heartbeat => self.fleet.handle_heartbeat(now, heard.host),
             Word::Inventory(inventory) => self.fleet.handle_inventory(now, heard.host, inventory),
             Word::Report(report) => self.fleet.handle_report(now, heard.host, report),
         }
@@ -144,15 +144,10 @@ impl Spell<'_> {
     /// Proposes all at once, so that they share a flush, and waits until they show in the state.
     async fn propose(&self, commands: Vec<Command>) {
         let raft = &self.leader.raft;
-        let proposals = commands.into_iter().filter_map(|command| {
+        let proposals = commands.into_iter().map(|command| {
             let envelope = Envelope::system(self.leader.clock.timestamp(), command);
-            match envelope.encode() {
-                Ok(bytes) => Some(timeout(PROPOSAL_PATIENCE, raft.propose(bytes))),
-                Err(error) => {
-                    tracing::error!(%error, "the leader made a command that is too long");
-                    None
-                }
-            }
+            let bytes = envelope.encode().expect("the loops' own bounds keep commands short");
+            timeout(PROPOSAL_PATIENCE, raft.propose(bytes))
         });
         let mut last = LogIndex(0);
         for result in join_all(proposals).await {
@@ -167,8 +162,7 @@ impl Spell<'_> {
                 Err(_) => tracing::debug!("a proposal takes long"),
             }
         }
-        let shown = raft.state();
-        let mut shown = shown;
+        let mut shown = raft.state();
         let _ = timeout(PROPOSAL_PATIENCE, shown.wait_for(|state| state.applied() >= last)).await;
     }
 
@@ -207,6 +201,10 @@ fn tell(session: &Session, state: &State, host: HostId) -> bool {
     let Some(set) = state.desired_set(host) else { return false };
     match session.try_send(Class::Command, &ToAgent::Desired(set)) {
         Ok(()) => true,
+        Err(error @ SessionError::TooLong(_)) => {
+            tracing::error!(%host, %error, "the host cannot be told what it should have");
+            true
+        }
         Err(error) => {
             tracing::debug!(%host, %error, "desired set not sent");
             false

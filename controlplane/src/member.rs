@@ -29,7 +29,7 @@ use crate::leader::{HEARD_QUEUE_MAX, Leader};
 use crate::outbound::PeerOutbound;
 use crate::peers::Peers;
 use crate::raft::{Driver, DriverError, DriverOptions, Handle, SledStore, StoreError};
-use crate::sessions::Sessions;
+use crate::sessions::{Briefing, Sessions};
 use crate::telemetry::MetricStore;
 
 /// Entries kept behind a snapshot, for members that are a little late.
@@ -78,9 +78,14 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
     let peers = Peers::default();
     let (raft, driver_end) = start_driver(&config, own, &peers)?;
     let cluster = Cluster::new(raft.clone(), peers.clone(), clock);
-    let admission =
-        Admission::new(cluster.clone(), Arc::clone(&authority), config.certificate_life(), clock);
     let auditor = Auditor::new(cluster.clone(), clock);
+    let admission = Admission::new(
+        cluster.clone(),
+        Arc::clone(&authority),
+        config.certificate_life(),
+        auditor.clone(),
+        clock,
+    );
     let blobs = BlobStore::open(&dir)?;
     let metrics = MetricStore::new(clock);
     let (heard_tx, heard) = mpsc::channel(HEARD_QUEUE_MAX);
@@ -101,6 +106,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
         blobs: blobs.clone(),
         metrics: metrics.clone(),
         heard: heard_tx,
+        briefing: Briefing::follow(cluster.clone()),
     };
     tokio::spawn(sessions.run(endpoint.clone()));
     let contacts = bootstrap::contacts(&dir)?;

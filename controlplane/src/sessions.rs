@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use novacron_controlplane_core::Actor;
 use novacron_protocol::codec;
 use novacron_protocol::limits::{FRAME_BYTES_MAX, RECORD_BYTES_MAX};
@@ -11,11 +10,12 @@ use novacron_protocol::wire::Class;
 use novacron_protocol::wire::agent::{FromAgent, ToAgent};
 use novacron_protocol::wire::call::{CallRefusal, Request, Response};
 use novacron_protocol::wire::hello::Peer;
+use novacron_protocol::wire::join::MemberAddress;
 use novacron_protocol::wire::member::FromMember;
 use novacron_protocol::wire::raft::Message;
-use novacron_protocol::{HostId, MemberId};
+use novacron_protocol::{HostId, MemberId, Term};
 use novacron_transport::{CloseReason, Endpoint, Incoming, IncomingCall, Session, SessionError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::admission::{Admission, addresses};
@@ -45,6 +45,42 @@ pub struct Sessions {
     pub blobs: BlobStore,
     pub metrics: MetricStore,
     pub heard: mpsc::Sender<Heard>,
+    pub briefing: watch::Receiver<Briefing>,
+}
+
+/// What every agent is told, at connect and on change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Briefing {
+    leadership: (Term, Option<MemberId>),
+    members: Vec<MemberAddress>,
+}
+
+impl Briefing {
+    /// Follows the cluster, so that sessions wake only for what concerns them.
+    pub fn follow(cluster: Cluster) -> watch::Receiver<Self> {
+        let (briefing_tx, briefing) = watch::channel(Self::default());
+        tokio::spawn(async move {
+            let (mut status, mut states) = (cluster.watch_status(), cluster.watch());
+            loop {
+                let now = *status.borrow_and_update();
+                let members = addresses(&states.borrow_and_update());
+                let next = Self { leadership: (now.term, now.leader), members };
+                briefing_tx.send_if_modified(|current| {
+                    let changed = *current != next;
+                    *current = next;
+                    changed
+                });
+                let changed = tokio::select! {
+                    changed = status.changed() => changed,
+                    changed = states.changed() => changed,
+                };
+                if changed.is_err() {
+                    return;
+                }
+            }
+        });
+        briefing
+    }
 }
 
 impl Sessions {
@@ -119,15 +155,15 @@ impl Sessions {
                 Ok((_, bytes)) => bytes,
                 Err(end) => return end,
             };
-            let word = match decode_agent(&bytes) {
+            let word = match FromAgent::open(&bytes) {
                 Ok(FromAgent::Telemetry(batch)) => {
                     self.metrics.push(host, batch);
                     continue;
                 }
-                Ok(FromAgent::Heartbeat(heartbeat)) => Word::Heartbeat(heartbeat),
+                Ok(FromAgent::Heartbeat(_)) => Word::Heartbeat,
                 Ok(FromAgent::Inventory(inventory)) => Word::Inventory(inventory),
                 Ok(FromAgent::Report(report)) => Word::Report(report),
-                Err(detail) => return violation(session, &detail),
+                Err(error) => return violation(session, &error.to_string()),
             };
             if self.heard.send(Heard { host, word }).await.is_err() {
                 return session.closed().await;
@@ -137,27 +173,26 @@ impl Sessions {
 
     /// Keeps an agent informed of who leads and where the members are.
     async fn brief_agent(&self, session: &Session) -> SessionError {
-        let (mut status, mut states) = (self.cluster.watch_status(), self.cluster.watch());
-        let (mut leadership, mut members) = (None, None);
+        let mut briefing = self.briefing.clone();
+        let mut told = Briefing::default();
         loop {
-            let now = *status.borrow_and_update();
-            if leadership != Some((now.term, now.leader)) {
-                leadership = Some((now.term, now.leader));
-                let word = ToAgent::Leadership { term: now.term, leader: now.leader };
+            let now = briefing.borrow_and_update().clone();
+            if told.leadership != now.leadership {
+                let (term, leader) = now.leadership;
+                let word = ToAgent::Leadership { term, leader };
                 if let Err(end) = session.send(Class::Command, &word).await {
                     return end;
                 }
             }
-            let known = addresses(&states.borrow_and_update());
-            if members.as_ref() != Some(&known) && !known.is_empty() {
-                members = Some(known.clone());
-                if let Err(end) = session.send(Class::Command, &ToAgent::Members(known)).await {
+            if told.members != now.members {
+                let word = ToAgent::Members(now.members.clone());
+                if let Err(end) = session.send(Class::Command, &word).await {
                     return end;
                 }
             }
-            tokio::select! {
-                changed = status.changed() => if changed.is_err() { return session.closed().await },
-                changed = states.changed() => if changed.is_err() { return session.closed().await },
+            told = now;
+            if briefing.changed().await.is_err() {
+                return session.closed().await;
             }
         }
     }
@@ -231,10 +266,6 @@ impl Sessions {
             Err(_) => refuse(CallRefusal::Unavailable("the snapshot took too long".into())),
         }
     }
-}
-
-fn decode_agent(bytes: &Bytes) -> Result<FromAgent, String> {
-    codec::decode(bytes, FRAME_BYTES_MAX).map_err(|error| error.to_string())
 }
 
 fn refuse(refusal: CallRefusal) -> Response {

@@ -9,8 +9,9 @@ pub const FRAME_BYTES_MAX: usize = 4 << 20;
 pub const HELLO_BYTES_MAX: usize = 16 << 10;
 /// Largest Raft entry. A larger command is refused before it is proposed.
 pub const COMMAND_BYTES_MAX: usize = 256 << 10;
-/// Largest record of a log, snapshot chunk or journal. A larger one is refused as corrupt.
-pub const RECORD_BYTES_MAX: usize = 64 << 20;
+/// Largest record on disk: a snapshot of the fullest state, 50,000 VMs of 4 KiB and what goes with
+/// them. A larger one is refused as corrupt.
+pub const RECORD_BYTES_MAX: usize = 512 << 20;
 
 /// Longest name of a VM, host, image, user or cluster: one DNS label (RFC 1035 section 2.3.4).
 pub const NAME_LEN_MAX: usize = 63;
@@ -32,7 +33,7 @@ pub const MEMBERS_MAX: usize = 7;
 /// Most hosts. One more join is refused.
 pub const HOSTS_MAX: usize = 10_000;
 /// Most VMs in the fleet. One more create is refused.
-pub const VMS_MAX: usize = 200_000;
+pub const VMS_MAX: usize = 50_000;
 /// Most VMs placed on one host. Placement treats the host as full.
 pub const VMS_PER_HOST_MAX: usize = 1_000;
 /// Most images. One more import is refused.

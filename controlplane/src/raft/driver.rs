@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use novacron_controlplane_core::apply::Configuration;
+use novacron_controlplane_core::command::DecodeCommandError;
 use novacron_controlplane_core::{Envelope, State};
-use novacron_protocol::codec::CodecError;
 use novacron_protocol::wire::raft::{Message, SnapshotMeta};
 use novacron_protocol::{LogIndex, MemberId, Term};
 use raft::eraftpb;
@@ -212,7 +212,7 @@ pub enum DriverError {
     #[error("the snapshot in the log is damaged: {0}")]
     Snapshot(novacron_protocol::record::RecordError),
     #[error("entry {index} cannot be read: {source}")]
-    Entry { index: LogIndex, source: CodecError },
+    Entry { index: LogIndex, source: DecodeCommandError },
     #[error("raft refused to start: {0}")]
     Raft(String),
 }
@@ -511,7 +511,7 @@ impl<O: Outbound> Driver<O> {
 
     fn apply_configuration(&mut self, index: LogIndex, context: &[u8]) -> Result<(), DriverError> {
         let change = configuration::change_from_context(context)
-            .map_err(|source| DriverError::Entry { index, source })?;
+            .map_err(|source| DriverError::Entry { index, source: source.into() })?;
         self.persist_commit(index)?;
         let configuration = self
             .node

@@ -3,7 +3,7 @@
 use novacron_protocol::host::Connectivity;
 use novacron_protocol::join_token::JoinRole;
 use novacron_protocol::limits::{HOSTS_MAX, MEMBERS_MAX};
-use novacron_protocol::{Generation, MemberId};
+use novacron_protocol::{Generation, MemberId, Timestamp};
 
 use super::{Context, check_room};
 use crate::command::Redemption;
@@ -17,9 +17,11 @@ impl State {
     /// Lets the bearer of a token in. A key that is in already gets the same answer again, so a
     /// newcomer whose answer was lost may ask once more.
     pub(super) fn redeem(&mut self, context: &mut Context, join: &Redemption) -> Applied {
-        let admitted = self.check_token(join).and_then(|()| match self.admitted_before(join) {
-            Some(outcome) => self.move_newcomer(&outcome, join).map(|()| (outcome, false)),
-            None => self.admit(context, join).map(|outcome| (outcome, true)),
+        let admitted = self.check_redemption(join, self.clock).and_then(|()| {
+            match self.admitted_before(join) {
+                Some(outcome) => self.move_newcomer(&outcome, join).map(|()| (outcome, false)),
+                None => self.admit(context, join).map(|outcome| (outcome, true)),
+            }
         });
         match admitted {
             Ok((outcome, fresh)) => {
@@ -36,7 +38,8 @@ impl State {
         }
     }
 
-    fn check_token(&self, join: &Redemption) -> Result<(), Refusal> {
+    /// Whether the token of a newcomer is good at `now`. Checked at the door, and again in `apply`.
+    pub fn check_redemption(&self, join: &Redemption, now: Timestamp) -> Result<(), Refusal> {
         let unknown =
             || Refusal::new(RefusalCode::TokenUnknown, "no such token, or its secret is wrong");
         let token = self.tokens.get(&join.token).ok_or_else(unknown)?;
@@ -46,7 +49,7 @@ impl State {
         if token.role != join.role {
             return Err(Refusal::new(RefusalCode::TokenWrongRole, "the token is for another role"));
         }
-        if token.is_expired(self.clock) {
+        if token.is_expired(now) {
             return Err(Refusal::new(RefusalCode::TokenExpired, "the token expired"));
         }
         if token.uses_left == 0 && self.admitted_before(join).is_none() {
