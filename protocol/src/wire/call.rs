@@ -1,7 +1,7 @@
 //! One question and one answer on a stream of their own.
 //!
-//! The first frame is a [`Request`], the answer a [`Response`]. `Blob` and `Snapshot` answers are
-//! followed by raw bytes up to the stream's end.
+//! The first frame is a [`Request`], the answer a [`Response`]. Raw bytes up to the stream's end
+//! follow an [`Request::InstallSnapshot`] and a [`Response::Blob`].
 
 use bincode::{Decode, Encode};
 
@@ -24,17 +24,6 @@ pub enum Request {
     InstallSnapshot { message: Box<super::raft::Message>, state_len: u64 },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub enum MemberChange {
-    /// Let a learner vote.
-    Promote {
-        member: crate::MemberId,
-    },
-    Remove {
-        member: crate::MemberId,
-    },
-}
-
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub enum Response {
     Certificate {
@@ -48,9 +37,6 @@ pub enum Response {
     Applied {
         index: LogIndex,
         outcome: Vec<u8>,
-    },
-    ReadIndex {
-        index: LogIndex,
     },
     Metrics(Option<HostMetrics>),
     Console(Vec<u8>),

@@ -85,7 +85,6 @@ fn calls_have_not_changed() {
             bytes_of("request", samples::request()),
             bytes_of("response", samples::response()),
             bytes_of("refusal", samples::call_refusal()),
-            bytes_of("member-change", samples::member_change()),
         ]
         .concat()
     );

@@ -12,7 +12,7 @@ use novacron_protocol::version::{Version, VersionRange};
 use novacron_protocol::vm::{DesiredSet, DesiredVm, ObservedVm, StopMode, Target, VmSpec, VmState};
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::agent::{FromAgent, Heartbeat, Report, ToAgent};
-use novacron_protocol::wire::call::{CallRefusal, MemberChange, Request, Response};
+use novacron_protocol::wire::call::{CallRefusal, Request, Response};
 use novacron_protocol::wire::hello::{CertificateUpdate, Hello, HelloAnswer, HelloRefusal, Peer};
 use novacron_protocol::wire::join::{
     HostWelcome, JoinAnswer, JoinRefusal, JoinRequest, MemberAddress, MemberAddresses,
@@ -211,18 +211,12 @@ samples!(request: Request {
         },
 });
 
-samples!(member_change: MemberChange {
-    "promote": MemberChange::Promote { member: _ } => MemberChange::Promote { member: MemberId(4) },
-    "remove": MemberChange::Remove { member: _ } => MemberChange::Remove { member: MemberId(4) },
-});
-
 samples!(response: Response {
     "certificate": Response::Certificate { certificate: _ } =>
         Response::Certificate { certificate: vec![0x30, 0x82] },
     "blob": Response::Blob { stored_len: _ } => Response::Blob { stored_len: 300 },
     "applied": Response::Applied { index: _, outcome: _ } =>
         Response::Applied { index: LogIndex(42), outcome: vec![0] },
-    "read-index": Response::ReadIndex { index: _ } => Response::ReadIndex { index: LogIndex(42) },
     "metrics": Response::Metrics(_) =>
         Response::Metrics(Some(HostMetrics { batches: vec![batch()] })),
     "console": Response::Console(_) => Response::Console(b"login: ".to_vec()),
