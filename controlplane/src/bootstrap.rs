@@ -3,9 +3,8 @@
 //! The identity file is written last: a directory without one is unfinished, and whatever is in it
 //! may be made anew.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use novacron_controlplane_core::command::{NewMember, NewUser};
@@ -14,11 +13,11 @@ use novacron_controlplane_core::{Actor, Command, Envelope, State};
 use novacron_daemon::Clock;
 use novacron_protocol::join_token::{JoinRole, JoinToken};
 use novacron_protocol::limits::MEMBERS_MAX;
-use novacron_protocol::record;
+use novacron_protocol::record::{self, RecordError};
 use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::wire::join::{JoinAnswer, JoinRefusal, JoinRequest, MemberAddress};
 use novacron_protocol::wire::raft::{Configuration, SnapshotMeta};
-use novacron_protocol::{ClusterId, MemberId, Name, UserId};
+use novacron_protocol::{ClusterId, LogIndex, MemberId, Name, Term, UserId};
 use novacron_transport::authority::{AuthorityError, key_digest};
 use novacron_transport::identity::IdentityError;
 use novacron_transport::{ClusterAuthority, Identity, JoinError, KeyRequest};
@@ -26,10 +25,12 @@ use uuid::Uuid;
 
 use crate::api::bearer::BearerToken;
 use crate::config::{Config, ConfigProblem};
-use crate::raft::{
-    FIRST_INDEX, FIRST_TERM, HardState, LogStore as _, SledStore, StoreError, StoredSnapshot,
-};
+use crate::files;
+use crate::raft::{HardState, SledStore, StoreError, StoredSnapshot};
 
+/// A first member begins with one snapshot: the state after the first command.
+const FIRST_INDEX: LogIndex = LogIndex(1);
+const FIRST_TERM: Term = Term(1);
 /// Format of the file with the members to dial first.
 const CONTACTS_FORMAT: u16 = 1;
 
@@ -126,6 +127,7 @@ pub async fn join(config: &Config, token: &JoinToken) -> Result<MemberId, Bootst
     if identity.peer() != Peer::Member(welcome.member) {
         return Err(BootstrapError::Unexpected("the certificate is for somebody else".into()));
     }
+    SledStore::create(&log_path(&dir), &StoredSnapshot::default(), HardState::default())?;
     ClusterAuthority::from_parts(&welcome.ca, &welcome.ca_key)?.save(&dir)?;
     save_contacts(&dir, &welcome.members)?;
     identity.save(&dir)?;
@@ -145,20 +147,22 @@ pub fn contacts(dir: &Path) -> Result<Vec<MemberAddress>, BootstrapError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(BootstrapError::File { path, source }),
     };
-    let damaged = |error: record::RecordError| {
-        BootstrapError::Unexpected(format!(
-            "{} is damaged ({error}); move the directory away and join again",
-            path.display()
-        ))
-    };
-    record::open(CONTACTS_FORMAT, &bytes).map_err(damaged)
+    let path = path.display();
+    record::open(CONTACTS_FORMAT, &bytes).map_err(|error| {
+        BootstrapError::Unexpected(match error {
+            RecordError::Version { .. } => format!("cannot read {path}: {error}"),
+            damage => {
+                format!("{path} is damaged ({damage}); move the directory away and join again")
+            }
+        })
+    })
 }
 
 fn save_contacts(dir: &Path, members: &[MemberAddress]) -> Result<(), BootstrapError> {
     let members: Vec<MemberAddress> = members.iter().copied().take(MEMBERS_MAX).collect();
     let bytes = record::seal(CONTACTS_FORMAT, &members)
         .map_err(|error| BootstrapError::Unexpected(error.to_string()))?;
-    write_private(&contacts_path(dir), &bytes)
+    write_file(&contacts_path(dir), &bytes)
 }
 
 fn contacts_path(dir: &Path) -> PathBuf {
@@ -189,10 +193,10 @@ fn write_first_snapshot(dir: &Path, envelope: &Envelope) -> Result<(), Bootstrap
     let configuration = Configuration { voters: vec![MemberId(1)], ..Configuration::default() };
     let snapshot = StoredSnapshot {
         meta: SnapshotMeta { index: FIRST_INDEX, term: FIRST_TERM, configuration },
-        state: state.to_snapshot(),
+        state: state.to_snapshot().into(),
     };
     let hard_state = HardState { term: FIRST_TERM, vote: None, commit: FIRST_INDEX };
-    SledStore::open(&log_path(dir))?.install_snapshot(&snapshot, hard_state)?;
+    SledStore::create(&log_path(dir), &snapshot, hard_state)?;
     Ok(())
 }
 
@@ -206,16 +210,10 @@ fn write_context(
         "# How `novacron` reaches this cluster as its admin. Keep it secret.\n\
          endpoints = [\"{endpoint}\"]\ntoken = \"{admin}\"\nca_pem = \"\"\"\n{ca_pem}\"\"\"\n"
     );
-    write_private(path, text.as_bytes())
+    write_file(path, text.as_bytes())
 }
 
-/// Replaces `path`, mode 0600, so that a crash leaves the old file or the new one.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BootstrapError> {
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), BootstrapError> {
     let file = |source| BootstrapError::File { path: path.to_owned(), source };
-    let draft = path.with_extension("new");
-    let _ = fs::remove_file(&draft);
-    let mut out =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(file)?;
-    out.write_all(bytes).and_then(|()| out.sync_all()).map_err(file)?;
-    fs::rename(&draft, path).map_err(file)
+    files::replace(path, bytes).map_err(file)
 }

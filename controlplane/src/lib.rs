@@ -14,6 +14,7 @@ pub mod blobs;
 pub mod bootstrap;
 pub mod cluster;
 pub mod config;
+mod files;
 pub mod leader;
 pub mod member;
 pub mod outbound;

@@ -47,7 +47,7 @@ impl Outbound for PeerOutbound {
                 state_len: state.len() as u64,
             };
             let sent = session
-                .call_with_body(Class::Bulk, &request, state.as_slice(), SNAPSHOT_TRAVEL_MAX)
+                .call_with_body(Class::Bulk, &request, &state[..], SNAPSHOT_TRAVEL_MAX)
                 .await;
             match sent {
                 Ok((Response::Done, _)) => delivery.settle(),

@@ -13,6 +13,7 @@ mod configuration;
 mod convert;
 mod driver;
 mod logger;
+mod mark;
 mod memory;
 mod proposals;
 mod sled_store;
@@ -23,5 +24,5 @@ pub use driver::{
     Driver, DriverError, DriverOptions, Handle, Outbound, ReadRefusal, SnapshotDelivery,
 };
 pub use proposals::ProposeRefusal;
-pub use sled_store::{FIRST_INDEX, FIRST_TERM, SledStore};
+pub use sled_store::SledStore;
 pub use store::{HardState, Loaded, LogStore, StoreError, StoredSnapshot};

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use novacron_controlplane::raft::{
-    Driver, DriverOptions, FIRST_INDEX, FIRST_TERM, Handle, HardState, Loaded, LogStore,
-    MembershipChange, Outbound, ProposeRefusal, SledStore, SnapshotDelivery, StoreError,
-    StoredSnapshot,
+    Driver, DriverOptions, Handle, HardState, Loaded, LogStore, MembershipChange, Outbound,
+    ProposeRefusal, SledStore, SnapshotDelivery, StoreError, StoredSnapshot,
 };
 use novacron_controlplane_core::command::{NewMember, NewToken, NewUser, Redemption, RequestKey};
 use novacron_controlplane_core::member::MemberRole;
@@ -20,10 +19,13 @@ use novacron_protocol::join_token::JoinRole;
 use novacron_protocol::wire::join::MemberAddresses;
 use novacron_protocol::wire::raft::{Configuration, Entry, Message, SnapshotMeta};
 use novacron_protocol::{
-    ClusterId, Digest, HostId, LogIndex, MemberId, RequestId, Timestamp, TokenId, UserId,
+    ClusterId, Digest, HostId, LogIndex, MemberId, RequestId, Term, Timestamp, TokenId, UserId,
 };
 use uuid::Uuid;
 
+/// Where the first member of a test's group begins.
+const FIRST_INDEX: LogIndex = LogIndex(1);
+const FIRST_TERM: Term = Term(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Delivers messages between drivers, but for those that are cut off.
@@ -90,7 +92,7 @@ impl Outbound for Wire {
         self.net.inner.lock().unwrap().snapshots += 1;
         let state = std::mem::take(&mut delivery.state);
         self.runtime.spawn(async move {
-            if handle.handle_snapshot(delivery.message.clone(), state).await {
+            if handle.handle_snapshot(delivery.message.clone(), state.to_vec()).await {
                 delivery.settle();
             }
         });
@@ -158,11 +160,10 @@ impl Group {
         let configuration = Configuration { voters: vec![MemberId(1)], ..Default::default() };
         let snapshot = StoredSnapshot {
             meta: SnapshotMeta { index: FIRST_INDEX, term: FIRST_TERM, configuration },
-            state: state.to_snapshot(),
+            state: state.to_snapshot().into(),
         };
         let hard_state = HardState { term: FIRST_TERM, vote: None, commit: FIRST_INDEX };
-        let mut store = SledStore::open(&group.log(MemberId(1))).unwrap();
-        store.install_snapshot(&snapshot, hard_state).unwrap();
+        SledStore::create(&group.log(MemberId(1)), &snapshot, hard_state).unwrap();
         group
     }
 
@@ -211,6 +212,8 @@ impl Group {
     async fn grow(&mut self, ids: &[MemberId]) {
         let group = self;
         for id in ids.iter().copied() {
+            let hard_state = HardState::default();
+            SledStore::create(&group.log(id), &StoredSnapshot::default(), hard_state).unwrap();
             group.start(id);
             group.propose(create_token(id)).await;
             group.propose(redeem(id)).await;

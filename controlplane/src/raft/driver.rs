@@ -8,6 +8,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use novacron_controlplane_core::apply::Configuration;
 use novacron_controlplane_core::command::DecodeCommandError;
 use novacron_controlplane_core::{Envelope, State};
@@ -70,7 +71,7 @@ pub trait Outbound: Send + 'static {
 #[derive(Debug)]
 pub struct SnapshotDelivery {
     pub message: Message,
-    pub state: Vec<u8>,
+    pub state: Bytes,
     inbox: SyncSender<Input>,
     arrived: bool,
 }
@@ -191,7 +192,7 @@ pub struct Driver<O> {
     outbound: O,
     state: State,
     /// Body of the newest snapshot.
-    snapshot: Vec<u8>,
+    snapshot: Bytes,
     snapshot_under_way: bool,
     waiters: Waiters,
     inbox: Receiver<Input>,
@@ -472,7 +473,7 @@ impl<O: Outbound> Driver<O> {
     fn install(&mut self, ready: &raft::Ready) -> Result<(), DriverError> {
         let snapshot = StoredSnapshot {
             meta: convert::snapshot_to_wire(ready.snapshot().get_metadata()),
-            state: ready.snapshot().data.to_vec(),
+            state: ready.snapshot().data.clone(),
         };
         let hard_state = ready.hs().unwrap_or(self.node.store().hard_state());
         let mut hard_state = convert::hard_state_to_wire(hard_state);
@@ -568,8 +569,10 @@ impl<O: Outbound> Driver<O> {
         let (state, inbox) = (self.state.clone(), self.inbox_tx.clone());
         self.snapshot_under_way = true;
         std::thread::spawn(move || {
-            let _ = inbox
-                .send(Input::SnapshotMade(StoredSnapshot { meta, state: state.to_snapshot() }));
+            let _ = inbox.send(Input::SnapshotMade(StoredSnapshot {
+                meta,
+                state: state.to_snapshot().into(),
+            }));
         });
     }
 

@@ -1,116 +1,238 @@
-//! The log in sled: one tree, keys `e<index>` for entries, `h` for the hard state, `s` for the
-//! snapshot. Values are sealed records, so sled's own promises are checked on every load.
+//! The log in sled: one tree with records named `e<index>` for entries, `h` for the hard state, `m`
+//! for where the snapshot stands and `s` for its body. Records are sealed, so sled's own promises
+//! are checked on every load.
 //!
-//! One batch and one flush per call. sled 0.34 is no longer developed and has open reports of
-//! damage after kills; that is why nothing is trusted that does not verify.
+//! One batch and one sync per call. sled 0.34 is no longer developed and has open reports of damage
+//! after kills; that is why nothing is trusted that does not verify, and why two things are done
+//! that it leaves out:
+//! - its flush is `sync_file_range`, which reaches neither the file's length nor the disk's cache:
+//!   `fdatasync` follows;
+//! - a page of more than about 128 KiB goes to a file of its own that is never synced: records lie
+//!   in pieces so small that no page gets there.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use novacron_protocol::limits::{COMMAND_BYTES_MAX, RECORD_BYTES_MAX};
-use novacron_protocol::record;
-use novacron_protocol::wire::raft::Entry;
-use novacron_protocol::{LogIndex, Term};
+use bytes::Bytes;
+use novacron_protocol::LogIndex;
+use novacron_protocol::record::{self, RecordError};
+use novacron_protocol::wire::raft::{Entry, SnapshotMeta};
 
+use super::mark::{Mark, MarkError};
 use super::store::{HardState, Loaded, LogStore, StoreError, StoredSnapshot};
+use crate::files;
 
 /// Newest format of the records in the log this build writes and reads.
 const FORMAT: u16 = 1;
-/// Cache of sled: the log is written and, in life, never read.
+/// Cache of sled: the log is written and, in life, hardly read.
 const CACHE_BYTES: u64 = 4 << 20;
+/// Longest piece of a record. A page of sled holds 16 keys, up to 20 between two splits.
+const PIECE_BYTES: usize = 4 << 10;
 
-const KEY_HARD_STATE: &[u8] = b"h";
-const KEY_SNAPSHOT: &[u8] = b"s";
+/// How long another user of the log may take to let go of it, and the pause between two looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Duration = Duration::from_millis(5);
+
+const HARD_STATE: &[u8] = b"h";
+const SNAPSHOT_META: &[u8] = b"m";
+const SNAPSHOT: &[u8] = b"s";
 const PREFIX_ENTRY: u8 = b'e';
 
 /// A [`LogStore`] in a directory of its own.
 #[derive(Debug)]
 pub struct SledStore {
     db: sled::Db,
-    path: String,
-    /// First and last entry kept, `None` for an empty log; spares reading keys to cut the log.
-    range: Option<(LogIndex, LogIndex)>,
+    /// The file that sled writes, to sync it.
+    file: File,
+    mark: Mark,
+    path: PathBuf,
 }
 
 impl SledStore {
-    /// Opens or makes the log in `path`.
+    /// Makes the log that a member begins with. Only a log made so can be opened: one that is gone
+    /// is not taken for a new one, because its member may have voted.
+    pub fn create(
+        path: &Path,
+        snapshot: &StoredSnapshot,
+        hard_state: HardState,
+    ) -> Result<Self, StoreError> {
+        fs::create_dir_all(path).map_err(failed)?;
+        let mut store = Self::open_sled(path, Mark::new(&mark_path(path)))?;
+        store.install_snapshot(snapshot, hard_state)?;
+        store.sync_files().map_err(failed)?;
+        Ok(store)
+    }
+
+    /// Opens the log in `path`.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let text = path.display().to_string();
-        let opened = sled::Config::new()
-            .path(path)
+        if !sled_path(path).join("db").exists() {
+            return Err(StoreError::Corrupt { path: path.to_owned(), what: "it is gone".into() });
+        }
+        let mark = Mark::open(&mark_path(path)).map_err(|error| match error {
+            MarkError::Record(RecordError::Version { .. }) => {
+                StoreError::TooNew { path: path.to_owned(), detail: error.to_string() }
+            }
+            other => StoreError::Corrupt { path: path.to_owned(), what: other.to_string() },
+        })?;
+        Self::open_sled(path, mark)
+    }
+
+    fn open_sled(path: &Path, mark: Mark) -> Result<Self, StoreError> {
+        let path = path.to_owned();
+        let config = sled::Config::new()
+            .path(sled_path(&path))
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
-            .mode(sled::Mode::HighThroughput)
-            .open();
-        match opened {
-            Ok(db) => Ok(Self { db, path: text, range: None }),
+            .mode(sled::Mode::HighThroughput);
+        let db = match open_unlocked(&config) {
+            Ok(db) => db,
             Err(sled::Error::Corruption { .. }) => {
-                Err(StoreError::Corrupt { path: text, what: "sled cannot read its files".into() })
+                return Err(StoreError::Corrupt {
+                    path,
+                    what: "sled cannot read its files".into(),
+                });
             }
-            Err(error) => Err(StoreError::Unavailable { path: text, detail: error.to_string() }),
+            Err(error) => return Err(StoreError::Unavailable { path, detail: error.to_string() }),
+        };
+        match File::open(sled_path(&path).join("db")) {
+            Ok(file) => Ok(Self { db, file, mark, path }),
+            Err(error) => Err(StoreError::Unavailable { path, detail: error.to_string() }),
         }
     }
 
-    fn read<T: bincode::Decode<()>>(
+    /// Makes durable what is written once, when the log is made: sled's own files, and the names of
+    /// all of them.
+    fn sync_files(&self) -> io::Result<()> {
+        let sled = sled_path(&self.path);
+        for item in fs::read_dir(&sled)? {
+            File::open(item?.path())?.sync_all()?;
+        }
+        File::open(&sled)?.sync_all()?;
+        files::sync_names(&sled)?;
+        files::sync_names(&self.path)
+    }
+
+    /// The bytes under `name`, put together from their pieces.
+    fn read(&self, name: &[u8], what: &str) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        for item in self.db.scan_prefix(name) {
+            let (_, piece) = item.map_err(|error| self.corrupt(what, error))?;
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    fn read_record<T: bincode::Decode<()>>(
         &self,
-        key: &[u8],
+        name: &[u8],
         what: &str,
-    ) -> Result<Option<T>, StoreError> {
-        let Some(bytes) = self.db.get(key).map_err(|error| self.unreadable(what, &error))? else {
-            return Ok(None);
-        };
-        record::open(FORMAT, &bytes).map(Some).map_err(|error| self.corrupt(what, error))
+    ) -> Result<T, StoreError> {
+        match self.read(name, what)?.as_slice() {
+            [] => Err(self.corrupt(what, "it is missing")),
+            bytes => self.open_record(bytes, what),
+        }
+    }
+
+    /// The body of the snapshot that stands at `meta`; a member that has none begins at 0.
+    fn read_snapshot(&self, meta: SnapshotMeta) -> Result<StoredSnapshot, StoreError> {
+        let state = self.read(SNAPSHOT, "the snapshot")?;
+        if meta.index > LogIndex(0) {
+            // Of which version the state is, is for whoever reads it.
+            record::verify(u16::MAX, &state)
+                .map_err(|error| self.corrupt("the snapshot", error))?;
+        }
+        Ok(StoredSnapshot { meta, state: Bytes::from(state) })
     }
 
     fn read_entries(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = Vec::new();
+        let mut gathered: Option<(LogIndex, Vec<u8>)> = None;
         for item in self.db.scan_prefix([PREFIX_ENTRY]) {
-            let (key, bytes) = item.map_err(|error| self.unreadable("an entry", &error))?;
-            let what = || format!("entry {}", entry_key_text(&key));
-            let entry: Entry =
-                record::open(FORMAT, &bytes).map_err(|error| self.corrupt(&what(), error))?;
-            if entry_key(entry.index).as_slice() != key.as_ref() {
-                return Err(self.corrupt(&what(), "it says that it is another"));
+            let (key, piece) = item.map_err(|error| self.corrupt("an entry", error))?;
+            let index = entry_index(&key)
+                .ok_or_else(|| self.corrupt("an entry", "its key is malformed"))?;
+            match &mut gathered {
+                Some((at, bytes)) if *at == index => bytes.extend_from_slice(&piece),
+                _ => {
+                    let whole = gathered.replace((index, piece.to_vec()));
+                    entries.extend(whole.map(|whole| self.open_entry(whole)).transpose()?);
+                }
             }
-            entries.push(entry);
         }
+        entries.extend(gathered.map(|whole| self.open_entry(whole)).transpose()?);
         Ok(entries)
     }
 
-    fn commit(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        let failed = |error: sled::Error| StoreError::Failed(error.to_string());
-        self.db.apply_batch(batch).map_err(failed)?;
-        self.db.flush().map_err(failed)?;
-        Ok(())
-    }
-
-    fn remove_entries(&self, batch: &mut sled::Batch, from: LogIndex, to: LogIndex) {
-        for index in from.0..=to.0 {
-            batch.remove(entry_key(LogIndex(index)).as_slice());
+    fn open_entry(&self, (index, bytes): (LogIndex, Vec<u8>)) -> Result<Entry, StoreError> {
+        let what = format!("entry {index}");
+        let entry: Entry = self.open_record(&bytes, &what)?;
+        match entry.index == index {
+            true => Ok(entry),
+            false => Err(self.corrupt(&what, "it says that it is another")),
         }
     }
 
-    fn seal<T: bincode::Encode>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
-        record::seal(FORMAT, value).map_err(|error| StoreError::Failed(error.to_string()))
+    fn open_record<T: bincode::Decode<()>>(
+        &self,
+        bytes: &[u8],
+        what: &str,
+    ) -> Result<T, StoreError> {
+        record::open(FORMAT, bytes).map_err(|error| match error {
+            RecordError::Version { .. } => StoreError::TooNew {
+                path: self.path.clone(),
+                detail: format!("{what} has {error}"),
+            },
+            damage => self.corrupt(what, damage),
+        })
+    }
+
+    /// Has `batch` on disk when it returns.
+    fn commit(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.db.apply_batch(batch).map_err(failed)?;
+        self.db.flush().map_err(failed)?;
+        self.file.sync_data().map_err(failed)
+    }
+
+    /// Removes every piece whose key is in `keys`.
+    fn remove(&self, batch: &mut sled::Batch, keys: Range<Vec<u8>>) -> Result<(), StoreError> {
+        for key in self.db.range(keys).keys() {
+            batch.remove(key.map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    fn put_snapshot(
+        &self,
+        batch: &mut sled::Batch,
+        snapshot: &StoredSnapshot,
+    ) -> Result<(), StoreError> {
+        self.remove(batch, SNAPSHOT.to_vec()..vec![SNAPSHOT[0] + 1])?;
+        put(batch, SNAPSHOT_META, &seal(&snapshot.meta));
+        put(batch, SNAPSHOT, &snapshot.state);
+        Ok(())
     }
 
     fn corrupt(&self, what: &str, why: impl std::fmt::Display) -> StoreError {
         StoreError::Corrupt { path: self.path.clone(), what: format!("{what}: {why}") }
     }
-
-    fn unreadable(&self, what: &str, error: &sled::Error) -> StoreError {
-        self.corrupt(what, error)
-    }
 }
 
 impl LogStore for SledStore {
     fn load(&mut self) -> Result<Loaded, StoreError> {
-        let hard_state: HardState =
-            self.read(KEY_HARD_STATE, "the hard state")?.unwrap_or_default();
-        let snapshot: StoredSnapshot = self.read(KEY_SNAPSHOT, "the snapshot")?.unwrap_or_default();
-        let entries = self.read_entries()?;
-        self.range = entries.first().zip(entries.last()).map(|(a, z)| (a.index, z.index));
-        Loaded::assemble(hard_state, snapshot, entries)
-            .map_err(|what| StoreError::Corrupt { path: self.path.clone(), what })
+        let hard_state = self.read_record(HARD_STATE, "the hard state")?;
+        let meta = self.read_record(SNAPSHOT_META, "the place of the snapshot")?;
+        let snapshot = self.read_snapshot(meta)?;
+        let corrupt = |what| StoreError::Corrupt { path: self.path.clone(), what };
+        let loaded =
+            Loaded::assemble(hard_state, snapshot, self.read_entries()?).map_err(corrupt)?;
+        match self.mark.missing(&loaded) {
+            Some(what) => Err(corrupt(what)),
+            None => Ok(loaded),
+        }
     }
 
     fn append(
@@ -119,27 +241,27 @@ impl LogStore for SledStore {
         hard_state: Option<HardState>,
     ) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        for entry in entries {
-            debug_assert!(entry.data.len() <= COMMAND_BYTES_MAX.max(RECORD_BYTES_MAX));
-            batch.insert(entry_key(entry.index).as_slice(), self.seal(entry)?);
+        if let Some(first) = entries.first() {
+            self.remove(&mut batch, entry_name(first.index)..vec![PREFIX_ENTRY + 1])?;
         }
-        if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
-            if let Some((_, end)) = self.range.filter(|(_, end)| *end > last.index) {
-                self.remove_entries(&mut batch, last.index.next(), end);
-            }
-            let start = self.range.map_or(first.index, |(start, _)| start.min(first.index));
-            self.range = Some((start, last.index));
+        for entry in entries {
+            put(&mut batch, &entry_name(entry.index), &seal(entry));
         }
         if let Some(hard_state) = hard_state {
-            batch.insert(KEY_HARD_STATE, self.seal(&hard_state)?);
+            put(&mut batch, HARD_STATE, &seal(&hard_state));
         }
-        self.commit(batch)
+        self.commit(batch)?;
+        match hard_state.filter(|state| self.mark.is_behind(*state)) {
+            Some(state) => self.mark.keep(state).map_err(failed),
+            None => Ok(()),
+        }
     }
 
     fn save_snapshot(&mut self, snapshot: &StoredSnapshot) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        batch.insert(KEY_SNAPSHOT, self.seal(snapshot)?);
-        self.commit(batch)
+        self.put_snapshot(&mut batch, snapshot)?;
+        self.commit(batch)?;
+        self.mark.keep_commit(snapshot.meta.index).map_err(failed)
     }
 
     fn install_snapshot(
@@ -148,137 +270,63 @@ impl LogStore for SledStore {
         hard_state: HardState,
     ) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        if let Some((start, end)) = self.range.take() {
-            self.remove_entries(&mut batch, start, end);
-        }
-        batch.insert(KEY_SNAPSHOT, self.seal(snapshot)?);
-        batch.insert(KEY_HARD_STATE, self.seal(&hard_state)?);
-        self.commit(batch)
+        self.remove(&mut batch, vec![PREFIX_ENTRY]..vec![PREFIX_ENTRY + 1])?;
+        self.put_snapshot(&mut batch, snapshot)?;
+        put(&mut batch, HARD_STATE, &seal(&hard_state));
+        self.commit(batch)?;
+        self.mark.keep(hard_state).map_err(failed)
     }
 
     fn compact(&mut self, index: LogIndex) -> Result<(), StoreError> {
-        let Some((start, end)) = self.range.filter(|(start, _)| *start <= index) else {
-            return Ok(());
-        };
         let mut batch = sled::Batch::default();
-        self.remove_entries(&mut batch, start, index.min(end));
-        self.range = (index < end).then(|| (index.next(), end));
+        self.remove(&mut batch, vec![PREFIX_ENTRY]..entry_name(index.next()))?;
         self.commit(batch)
     }
 }
 
-/// Keys sort as their indexes do.
-fn entry_key(index: LogIndex) -> [u8; 9] {
-    let mut key = [PREFIX_ENTRY; 9];
-    key[1..].copy_from_slice(&index.0.to_be_bytes());
-    key
-}
-
-fn entry_key_text(key: &[u8]) -> String {
-    match key.get(1..).and_then(|bytes| bytes.try_into().ok()) {
-        Some(bytes) => u64::from_be_bytes(bytes).to_string(),
-        None => "with a malformed key".to_owned(),
+/// Opens sled, waiting for its lock: its threads hold that a moment longer than its last user does.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(_)) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),
+            opened => return opened,
+        }
     }
 }
 
-/// What a first member begins with: one snapshot at index 1 of term 1.
-pub const FIRST_INDEX: LogIndex = LogIndex(1);
-pub const FIRST_TERM: Term = Term(1);
+fn sled_path(path: &Path) -> PathBuf {
+    path.join("sled")
+}
+
+fn mark_path(path: &Path) -> PathBuf {
+    path.join("mark")
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+/// Puts `bytes` under `name`, in pieces. Pieces of a longer value before must be removed already.
+fn put(batch: &mut sled::Batch, name: &[u8], bytes: &[u8]) {
+    for (number, piece) in (0_u32..).zip(bytes.chunks(PIECE_BYTES)) {
+        batch.insert([name, &number.to_be_bytes()].concat(), piece);
+    }
+}
+
+fn seal<T: bincode::Encode>(value: &T) -> Vec<u8> {
+    record::seal(FORMAT, value).expect("entries, and where things stand, are far below the bound")
+}
+
+/// Names of entries sort as their indexes do.
+fn entry_name(index: LogIndex) -> Vec<u8> {
+    [&[PREFIX_ENTRY], index.0.to_be_bytes().as_slice()].concat()
+}
+
+fn entry_index(key: &[u8]) -> Option<LogIndex> {
+    let index = key.get(1..9)?.try_into().ok()?;
+    (key.len() == 13).then_some(LogIndex(u64::from_be_bytes(index)))
+}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use novacron_protocol::MemberId;
-    use novacron_protocol::wire::raft::{EntryKind, SnapshotMeta};
-
-    fn entry(index: u64, term: u64) -> Entry {
-        Entry {
-            kind: EntryKind::Normal,
-            term: Term(term),
-            index: LogIndex(index),
-            data: vec![index as u8; 100],
-            context: vec![],
-        }
-    }
-
-    fn hard(term: u64, commit: u64) -> HardState {
-        HardState { term: Term(term), vote: Some(MemberId(1)), commit: LogIndex(commit) }
-    }
-
-    fn reopen(dir: &Path) -> Result<Loaded, StoreError> {
-        SledStore::open(dir)?.load()
-    }
-
-    #[test]
-    fn a_log_is_found_again_as_it_was_written() {
-        let dir = tempfile::tempdir().unwrap();
-        {
-            let mut store = SledStore::open(dir.path()).unwrap();
-            assert_eq!(store.load().unwrap(), Loaded::default());
-            store.append(&[entry(1, 1), entry(2, 1), entry(3, 1)], Some(hard(1, 1))).unwrap();
-            store.append(&[entry(2, 2)], Some(hard(2, 2))).unwrap();
-        }
-        let loaded = reopen(dir.path()).unwrap();
-        assert_eq!(loaded.entries, [entry(1, 1), entry(2, 2)], "a replaced tail is gone");
-        assert_eq!(loaded.hard_state, hard(2, 2));
-    }
-
-    #[test]
-    fn compaction_and_snapshots_leave_a_log_without_gaps() {
-        let dir = tempfile::tempdir().unwrap();
-        let meta = |index| SnapshotMeta {
-            index: LogIndex(index),
-            term: Term(1),
-            configuration: Default::default(),
-        };
-        let mut store = SledStore::open(dir.path()).unwrap();
-        store.append(&[entry(1, 1), entry(2, 1), entry(3, 1)], Some(hard(1, 3))).unwrap();
-        store.save_snapshot(&StoredSnapshot { meta: meta(2), state: vec![7] }).unwrap();
-        store.compact(LogIndex(1)).unwrap();
-        drop(store);
-        assert_eq!(reopen(dir.path()).unwrap().entries, [entry(3, 1)]);
-        let mut store = SledStore::open(dir.path()).unwrap();
-        store.load().unwrap();
-        store
-            .install_snapshot(&StoredSnapshot { meta: meta(9), state: vec![8] }, hard(1, 9))
-            .unwrap();
-        store.append(&[entry(10, 1)], None).unwrap();
-        drop(store);
-        let loaded = reopen(dir.path()).unwrap();
-        assert_eq!((loaded.snapshot.state, loaded.entries), (vec![8], vec![entry(10, 1)]));
-    }
-
-    #[test]
-    fn damage_is_refused_with_what_to_do() {
-        type Damage = fn(&sled::Db);
-        let damages: [(&str, Damage); 4] = [
-            ("entry 2", |db| {
-                let mut bytes = db.get(entry_key(LogIndex(2))).unwrap().unwrap().to_vec();
-                bytes[20] ^= 1;
-                db.insert(entry_key(LogIndex(2)), bytes).unwrap();
-            }),
-            ("entry 3: entries before it are missing", |db| {
-                db.remove(entry_key(LogIndex(2))).unwrap();
-            }),
-            ("the log ends at 2", |db| {
-                db.remove(entry_key(LogIndex(3))).unwrap();
-            }),
-            ("the hard state", |db| {
-                db.insert(KEY_HARD_STATE, b"nonsense").unwrap();
-            }),
-        ];
-        for (named, damage) in damages {
-            let dir = tempfile::tempdir().unwrap();
-            {
-                let mut store = SledStore::open(dir.path()).unwrap();
-                let entries = [entry(1, 1), entry(2, 1), entry(3, 1)];
-                store.append(&entries, Some(hard(1, 3))).unwrap();
-                damage(&store.db);
-                store.db.flush().unwrap();
-            }
-            let error = reopen(dir.path()).unwrap_err().to_string();
-            assert!(error.contains(named), "{error}");
-            assert!(error.contains("join again"), "{error}");
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,9 @@
 //! Every call returns only after its effect is durable. A store never repairs silently: anything
 //! damaged is refused by name, with what the operator can do.
 
+use std::path::PathBuf;
+
+use bytes::Bytes;
 use novacron_protocol::wire::raft::{Entry, SnapshotMeta};
 use novacron_protocol::{LogIndex, MemberId, Term};
 
@@ -15,11 +18,11 @@ pub struct HardState {
 }
 
 /// A snapshot of the state with where it stands in the log.
-#[derive(Debug, Clone, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredSnapshot {
     pub meta: SnapshotMeta,
     /// A sealed record of the state; empty when the member has none yet.
-    pub state: Vec<u8>,
+    pub state: Bytes,
 }
 
 /// Everything a store holds.
@@ -72,6 +75,7 @@ impl Loaded {
     }
 }
 
+/// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk did not do what it was told. The member must stop: a retried sync may lie.
@@ -79,12 +83,18 @@ pub enum StoreError {
     Failed(String),
     /// What is on disk is not what was written.
     #[error(
-        "the log in {path} is damaged ({what}); this member must not vote with it. Stop it, remove \
-         it from the cluster (`novacron member remove`), move the directory away and join again"
+        "the log in {} is damaged ({what}); this member must not vote with it. Stop it. If other \
+         members run, remove it from the cluster (`novacron member remove`), move its data \
+         directory away and join again. If it is the only member, its log is all there is: \
+         restore the data directory from a backup",
+        path.display()
     )]
-    Corrupt { path: String, what: String },
-    #[error("cannot open the log in {path}: {detail}")]
-    Unavailable { path: String, detail: String },
+    Corrupt { path: PathBuf, what: String },
+    /// A newer release wrote it.
+    #[error("cannot read the log in {}: {detail}", path.display())]
+    TooNew { path: PathBuf, detail: String },
+    #[error("cannot open the log in {}: {detail}", path.display())]
+    Unavailable { path: PathBuf, detail: String },
 }
 
 /// A durable log. Used by one thread.
