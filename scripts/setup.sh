@@ -30,9 +30,17 @@ as_root() {
     fi
 }
 
+# apt-get, silent unless it fails.
 apt() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q \
-        -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@" >&2
+    log=$(mktemp)
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get -q \
+        -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@" >"$log" 2>&1; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    return 1
 }
 
 is_installed() {
@@ -63,7 +71,8 @@ install_packages() {
         is_installed "$package" || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
-    say "installing:$missing"
+    # shellcheck disable=SC2086
+    say "installing" $missing
     apt update || say "could not refresh the package lists; trying with what is there"
     # shellcheck disable=SC2086 # a list of words on purpose
     apt install -y --no-install-recommends $missing && return 0
