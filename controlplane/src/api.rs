@@ -48,6 +48,7 @@ use novacron_controlplane_core::{Outcome, State};
 use novacron_protocol::LogIndex;
 use novacron_protocol::api::ProblemCode;
 
+use crate::audit::Auditor;
 use crate::blobs::BlobStore;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterError, Consistency, View};
@@ -68,6 +69,7 @@ pub struct ApiContext {
     pub peers: Peers,
     pub blobs: BlobStore,
     pub metrics: MetricStore,
+    pub auditor: Auditor,
     pub clock: Clock,
     /// SHA-256 of the cluster CA's certificate; goes into join tokens.
     pub ca_fingerprint: [u8; 32],
@@ -85,6 +87,7 @@ pub(crate) struct Api {
     peers: Peers,
     blobs: BlobStore,
     metrics: MetricStore,
+    auditor: Auditor,
     clock: Clock,
     ca_fingerprint: [u8; 32],
     guard: Guard,
@@ -115,6 +118,7 @@ impl Api {
             peers: context.peers,
             blobs: context.blobs,
             metrics: context.metrics,
+            auditor: context.auditor,
             clock: context.clock,
             ca_fingerprint: context.ca_fingerprint,
         }

@@ -30,12 +30,10 @@ use crate::outbound::PeerOutbound;
 use crate::peers::Peers;
 use crate::raft::{Driver, DriverError, DriverOptions, Handle, SledStore, StoreError};
 use crate::sessions::{Briefing, Sessions};
-use crate::telemetry::MetricStore;
+use crate::telemetry::{self, MetricStore};
 
 /// Entries kept behind a snapshot, for members that are a little late.
 const KEEP_ENTRIES: u64 = 2_000;
-/// Pause between two sweeps of old metrics; the store is bounded without them.
-const METRICS_SWEEP: Duration = Duration::from_secs(60);
 /// How long requests under way may take when the member stops.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -102,7 +100,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
         raft: raft.clone(),
         peers: peers.clone(),
         admission: admission.clone(),
-        auditor,
+        auditor: auditor.clone(),
         blobs: blobs.clone(),
         metrics: metrics.clone(),
         heard: heard_tx,
@@ -113,7 +111,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
     let contacts = contacts.into_iter().map(|member| (member.id, member.cluster)).collect();
     tokio::spawn(keep_links(endpoint.clone(), cluster.clone(), peers.clone(), own, contacts));
     tokio::spawn(keep_revoked(endpoint.clone(), cluster.clone()));
-    tokio::spawn(forget_metrics(metrics.clone(), cluster.clone()));
+    tokio::spawn(telemetry::sweep(metrics.clone(), cluster.clone()));
     tokio::spawn(renew(Arc::clone(&identity), dir.clone(), admission, own));
     tokio::spawn(blobs::replicate(blobs.clone(), cluster.clone(), peers.clone(), clock));
 
@@ -122,6 +120,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
         peers,
         blobs,
         metrics,
+        auditor,
         clock,
         ca_fingerprint: authority.fingerprint(),
     };
@@ -265,16 +264,6 @@ async fn keep_revoked(endpoint: Endpoint, cluster: Cluster) {
         if states.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// Drops samples that are too old, and those of hosts that were removed.
-async fn forget_metrics(metrics: MetricStore, cluster: Cluster) {
-    let mut looks = tokio::time::interval(METRICS_SWEEP);
-    loop {
-        looks.tick().await;
-        let state = cluster.state();
-        metrics.retain(|host| state.host(host).is_some());
     }
 }
 

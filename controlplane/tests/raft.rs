@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use novacron_controlplane::cluster::Status;
 use novacron_controlplane::raft::{
     Driver, DriverOptions, Handle, HardState, Loaded, LogStore, MembershipChange, Outbound,
     ProposeRefusal, SledStore, SnapshotDelivery, StoreError, StoredSnapshot,
@@ -486,7 +487,7 @@ async fn a_killed_member_does_not_forget_that_others_vote() {
     group.start_on(first, Box::new(as_killed));
     let handle = group.net.handle(first);
     let mut status = handle.status();
-    let led = status.wait_for(|status| status.leads());
+    let led = status.wait_for(Status::leads);
     let alone = tokio::time::timeout(Duration::from_secs(2), led).await;
     assert!(alone.is_err(), "one of two voters elected itself");
     group.net.heal();

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
-use novacron_controlplane_core::command::{Actor, Command, Envelope, RequestKey};
+use novacron_controlplane_core::command::{Actor, RequestKey};
 use novacron_controlplane_core::user::{Role, User};
 use novacron_protocol::api::{IDEMPOTENCY_KEY_HEADER, ProblemCode};
 use novacron_protocol::limits::{API_BODY_BYTES_MAX, IDEMPOTENCY_KEY_LEN_MAX};
@@ -61,8 +61,6 @@ pub(crate) struct Caller {
 
 /// How long a body that is read whole may take: at the limit of 1 MiB that is 35 kB/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an audit record may take. It is lost without a quorum; the log has it too.
-const RECORD_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl FromRequestParts<Shared> for Caller {
     type Rejection = Failure;
@@ -118,13 +116,13 @@ impl Api {
             Ok(user) => user,
             Err(denial) => {
                 let address = address.map_or_else(|| "?".to_owned(), |peer| peer.ip().to_string());
-                self.record_refusal(Actor::Unknown { address }, what, denial.why);
+                self.auditor.record(Actor::Unknown { address }, &what, denial.why);
                 return Err(denial.failure);
             }
         };
         if user.role < role {
             let detail = format!("user {} is {}; this needs {role}", user.name, user.role);
-            self.record_refusal(actor_of(&user), what, detail.clone());
+            self.auditor.record(actor_of(&user), &what, detail.clone());
             return Err(Failure::new(ProblemCode::Forbidden, detail)
                 .hint(format!("use the token of a user with the role {role}")));
         }
@@ -160,26 +158,6 @@ impl Api {
             Some(_) => Err(Denial::unauthenticated("wrong secret")),
             None => Err(Denial::unauthenticated("no such user")),
         }
-    }
-
-    /// Puts a refusal on record, at most one a second, without making the client wait.
-    fn record_refusal(self: &Shared, actor: Actor, what: String, why: String) {
-        tracing::info!("{actor}: {what} refused: {why}");
-        let Some(unrecorded) = self.guard.take_record() else { return };
-        let why = match unrecorded {
-            0 => why,
-            more => format!("{why}; {more} more refusals before it were not recorded"),
-        };
-        let what: String = what.chars().take(200).collect();
-        let command = Command::RecordRefusal { what, why };
-        let envelope = Envelope::from_actor(self.clock.timestamp(), actor, command);
-        let api = self.clone();
-        tokio::spawn(async move {
-            let recorded = tokio::time::timeout(RECORD_TIMEOUT, api.cluster.propose(envelope));
-            if !matches!(recorded.await, Ok(Ok(_))) {
-                tracing::warn!("a refusal could not be put on record");
-            }
-        });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Keeps failed logins from being free: a bound per address, and an audit record of each burst.
+//! Keeps failed logins from being free: a bound per address.
 //!
 //! Secrets have 256 random bits, so nobody guesses one; the bound is there so that guessing costs
 //! neither reads of the cluster nor space in the log. A valid token is let in whatever others
@@ -18,8 +18,6 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered, some 64 bytes each. At the bound those whose window has passed are
 /// forgotten, then all: an attacker with that many addresses is not stopped by counting them.
 const ADDRESSES_MAX: usize = 10_000;
-/// At most one audit record in this time: records are replicated and kept.
-const RECORD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is remembered of failed logins.
 #[derive(Debug)]
@@ -31,9 +29,6 @@ pub(crate) struct Guard {
 #[derive(Debug, Default)]
 struct Ledger {
     windows: BTreeMap<IpAddr, Window>,
-    recorded_at: Option<Duration>,
-    unrecorded: u64,
-    total: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,16 +45,6 @@ impl Guard {
     /// Counts a failure. `Err` is how long this address must wait to be answered in earnest.
     pub(crate) fn count_failure(&self, address: IpAddr) -> Result<(), Duration> {
         self.locked().count_failure(self.clock.now(), network_of(address))
-    }
-
-    /// Whether a refusal is to be recorded now, and how many went unrecorded before it.
-    pub(crate) fn take_record(&self) -> Option<u64> {
-        self.locked().take_record(self.clock.now())
-    }
-
-    /// Refusals since the start.
-    pub(crate) fn refusals(&self) -> u64 {
-        self.locked().total
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, Ledger> {
@@ -84,16 +69,6 @@ impl Ledger {
             true => Err(window.since + WINDOW - now),
             false => Ok(()),
         }
-    }
-
-    fn take_record(&mut self, now: Duration) -> Option<u64> {
-        self.total += 1;
-        if self.recorded_at.is_some_and(|at| now < at + RECORD_INTERVAL) {
-            self.unrecorded += 1;
-            return None;
-        }
-        self.recorded_at = Some(now);
-        Some(std::mem::take(&mut self.unrecorded))
     }
 }
 
@@ -136,16 +111,6 @@ mod tests {
             let _ = ledger.count_failure(SECOND, address(n));
             assert!(ledger.windows.len() <= ADDRESSES_MAX);
         }
-    }
-
-    #[test]
-    fn a_burst_is_recorded_once_a_second_with_its_count() {
-        let mut ledger = Ledger::default();
-        assert_eq!(ledger.take_record(SECOND), Some(0));
-        assert_eq!(ledger.take_record(SECOND), None);
-        assert_eq!(ledger.take_record(SECOND + SECOND / 2), None);
-        assert_eq!(ledger.take_record(2 * SECOND), Some(2));
-        assert_eq!(ledger.total, 4);
     }
 
     #[test]

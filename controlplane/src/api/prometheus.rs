@@ -49,7 +49,7 @@ pub(crate) async fn scrape(State(api): State<Shared>) -> Answer {
     let requests = api.requests.iter();
     let requests = requests.map(|(class, value)| (format!("status=\"{class}xx\""), value));
     page.counter("novacron_api_requests_total", "API answers by class of status", requests);
-    let refused = api.guard.refusals();
+    let refused = api.auditor.refusals();
     page.counter("novacron_api_refusals_total", "Logins and rights refused", [("", refused)]);
     Answer::bytes(StatusCode::OK, "text/plain; version=0.0.4", page.text.into_bytes())
 }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use novacron_controlplane::api::{self, ApiContext};
+use novacron_controlplane::audit::Auditor;
 use novacron_controlplane::blobs::BlobStore;
 use novacron_controlplane::bootstrap;
 use novacron_controlplane::clock::Clock;
@@ -101,6 +102,7 @@ impl Member {
             peers,
             blobs: BlobStore::open(&config.data_dir).unwrap(),
             metrics: metrics.clone(),
+            auditor: Auditor::new(cluster.clone(), clock),
             clock,
             ca_fingerprint: authority.fingerprint(),
         });
