@@ -16,7 +16,7 @@ use super::cluster::Cluster;
 use super::{Bench, say};
 use crate::api::{Ended, Outcome};
 use crate::load::{Exchange, Load};
-use crate::samples::Samples;
+use crate::samples::{Samples, ms};
 use crate::usage::Disturbance;
 
 /// Which members the client talks to.
@@ -68,6 +68,9 @@ fn measure(bench: &mut Bench, via: Via) -> Result<()> {
     }));
     let mut section = bench.report.section("novacron", case);
     section.add_latency("create_to_running", &ends.from_due, Some(AIM_MS));
+    // Whether it gets slower as the fleet grows.
+    section.add("first_third_p99", ms(ends.first_third.percentile(99)), "ms");
+    section.add("last_third_p99", ms(ends.last_third.percentile(99)), "ms");
     section.add_latency("accepted_to_running", &ends.from_accepted, Some(AIM_MS));
     section.add_latency("accept", &accept_latency(&creates), None);
     section.add("creates", creates.len() as f64, "requests");
@@ -83,6 +86,9 @@ fn measure(bench: &mut Bench, via: Via) -> Result<()> {
 /// What became of the creates that were accepted.
 struct Ends {
     from_due: Samples,
+    /// Of those that were due first, and last.
+    first_third: Samples,
+    last_third: Samples,
     from_accepted: Samples,
     done: usize,
 }
@@ -101,7 +107,7 @@ fn collect(ended: &Receiver<Ended>, creates: &[Exchange<OperationId>]) -> Result
             Ok(ended) => {
                 let Some(create) = open.remove(&ended.operation) else { continue };
                 if ended.outcome == Outcome::Done {
-                    from_due.push(ended.at.saturating_duration_since(create.due));
+                    from_due.push((create.due, ended.at.saturating_duration_since(create.due)));
                     // The event may overtake the answer: then it ran when it was accepted.
                     from_accepted.push(ended.at.saturating_duration_since(create.answered));
                 }
@@ -113,8 +119,13 @@ fn collect(ended: &Receiver<Ended>, creates: &[Exchange<OperationId>]) -> Result
         }
     }
     let done = from_due.len();
+    from_due.sort_unstable();
+    let latencies =
+        |part: &[(Instant, Duration)]| part.iter().map(|(_, latency)| *latency).collect();
     Ok(Ends {
-        from_due: from_due.into_iter().collect(),
+        from_due: latencies(&from_due),
+        first_third: latencies(&from_due[..done / 3]),
+        last_third: latencies(&from_due[done - done / 3..]),
         from_accepted: from_accepted.into_iter().collect(),
         done,
     })
