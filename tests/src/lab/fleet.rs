@@ -115,7 +115,7 @@ impl Fleet {
     }
 
     /// Waits until every member votes, all name the same leader, and every host's agent is
-    /// connected.
+    /// connected and has said what the host can take.
     pub fn wait_complete(&self, members: u8, hosts: u8, limit: Duration) -> Result<()> {
         let all: Vec<u8> = (1..=members).collect();
         wait::for_true("the fleet to be complete", limit, || {
@@ -125,7 +125,9 @@ impl Fleet {
             let leaders = self.leaders(&all);
             ensure!(leaders.values().all(|names| names.len() == 1), "two leaders: {leaders:?}");
             let voters = self.members()?.iter().filter(|m| m.role == MemberRole::Voter).count();
-            let is_up = |host: &&HostView| host.connectivity == Connectivity::Connected;
+            let is_up = |host: &&HostView| {
+                host.connectivity == Connectivity::Connected && host.capacity.is_some()
+            };
             let connected = self.hosts()?.iter().filter(is_up).count();
             Ok(voters == usize::from(members)
                 && connected == usize::from(hosts)

@@ -163,7 +163,10 @@ impl Libvirtd {
         wait::for_true(&what, READY_LIMIT, || {
             self.daemon.expect_running()?;
             domains(space).map(|_| true)
-        })
+        })?;
+        // What QEMU can do is learnt on the first question, for seconds, and then kept in the cache
+        // that all hosts share. An agent would wait for it, and its host take no VM meanwhile.
+        virsh(space, &["domcapabilities", "--virttype", "qemu"]).map(drop)
     }
 }
 
