@@ -160,8 +160,7 @@ pub fn contacts(dir: &Path) -> Result<Vec<MemberAddress>, BootstrapError> {
 
 fn save_contacts(dir: &Path, members: &[MemberAddress]) -> Result<(), BootstrapError> {
     let members: Vec<MemberAddress> = members.iter().copied().take(MEMBERS_MAX).collect();
-    let bytes = record::seal(CONTACTS_FORMAT, &members)
-        .map_err(|error| BootstrapError::Unexpected(error.to_string()))?;
+    let bytes = record::seal(CONTACTS_FORMAT, &members).map_err(unexpected)?;
     write_file(&contacts_path(dir), &bytes)
 }
 
@@ -187,13 +186,11 @@ fn prepare(dir: &Path) -> Result<PathBuf, BootstrapError> {
 /// The log of a first member begins with a snapshot: the state after the first command.
 fn write_first_snapshot(dir: &Path, envelope: &Envelope) -> Result<(), BootstrapError> {
     let mut state = State::default();
-    state
-        .apply(FIRST_INDEX, envelope)
-        .map_err(|refusal| BootstrapError::Unexpected(refusal.to_string()))?;
+    state.apply(FIRST_INDEX, envelope).map_err(unexpected)?;
     let configuration = Configuration { voters: vec![MemberId(1)], ..Configuration::default() };
     let snapshot = StoredSnapshot {
         meta: SnapshotMeta { index: FIRST_INDEX, term: FIRST_TERM, configuration },
-        state: state.to_snapshot().into(),
+        state: state.to_snapshot().map_err(unexpected)?.into(),
     };
     let hard_state = HardState { term: FIRST_TERM, vote: None, commit: FIRST_INDEX };
     SledStore::create(&log_path(dir), &snapshot, hard_state)?;
@@ -216,4 +213,8 @@ fn write_context(
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), BootstrapError> {
     let file = |source| BootstrapError::File { path: path.to_owned(), source };
     files::replace(path, bytes).map_err(file)
+}
+
+fn unexpected(error: impl std::fmt::Display) -> BootstrapError {
+    BootstrapError::Unexpected(error.to_string())
 }

@@ -15,7 +15,7 @@ use novacron_protocol::host::HostInventory;
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::agent::{Report, ToAgent};
 use novacron_protocol::wire::hello::Peer;
-use novacron_protocol::{Generation, HostId, LogIndex, MemberId};
+use novacron_protocol::{Generation, HostId, LogIndex};
 use novacron_transport::{Session, SessionError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -185,8 +185,8 @@ impl Spell<'_> {
     fn step_membership(&self, state: &State) {
         let raft = &self.leader.raft;
         let own = raft.status().borrow().member;
-        let progress: Vec<(MemberId, LogIndex)> = raft.progress().borrow().clone();
-        match membership::next_step(state, own, &progress) {
+        let group = raft.progress().borrow().clone();
+        match membership::next_step(state, own, &group) {
             None => {}
             Some(Step::AddLearner(id)) => raft.change_membership(MembershipChange::AddLearner(id)),
             Some(Step::Promote(id)) => raft.change_membership(MembershipChange::Promote(id)),

@@ -36,6 +36,11 @@ use crate::telemetry::{self, MetricStore};
 const KEEP_ENTRIES: u64 = 2_000;
 /// How long requests under way may take when the member stops.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How long Raft may take to end: it waits for another leader for a second.
+const RAFT_END: Duration = Duration::from_secs(2);
+
+/// How the Raft thread ended; closed without a word when it panicked.
+type DriverEnd = oneshot::Receiver<Result<(), DriverError>>;
 
 /// Why a member does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +61,11 @@ pub enum MemberError {
     Blobs(#[from] BlobError),
     #[error("cannot listen on {addr}: {source}")]
     Listen { addr: std::net::SocketAddr, source: std::io::Error },
-    #[error("the Raft thread ended unexpectedly")]
-    DriverGone,
+    #[error("cannot start the Raft thread: {0}")]
+    Thread(std::io::Error),
+    /// A panic says why itself, where it happens.
+    #[error("the Raft thread panicked; why stands above")]
+    Panicked,
 }
 
 /// Runs the member whose things are in `config.data_dir` until it is told to stop.
@@ -74,7 +82,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
         .map_err(|source| MemberError::Listen { addr: config.api_listen, source })?;
 
     let peers = Peers::default();
-    let (raft, driver_end) = start_driver(&config, own, &peers)?;
+    let (raft, mut driver_end) = start_driver(&config, own, &peers)?;
     let cluster = Cluster::new(raft.clone(), peers.clone(), clock);
     let auditor = Auditor::new(cluster.clone(), clock);
     let admission = Admission::new(
@@ -141,17 +149,26 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
             None
         }
         () = systemd::feed_watchdog(|| std::future::ready(())) => None,
-        end = driver_end => Some(end),
+        end = &mut driver_end => Some(end),
     };
     systemd::stopping();
-    if let Some(end) = end {
-        return Err(end.map_or(MemberError::DriverGone, MemberError::Driver));
-    }
     raft.stop();
     let _ = stop_api.send(());
     let _ = tokio::time::timeout(DRAIN, api).await;
+    // The lead is handed over by messages: sessions stay until the driver has ended.
+    let end = match end {
+        Some(end) => Ok(end),
+        None => tokio::time::timeout(RAFT_END, driver_end).await,
+    };
     endpoint.close(CloseReason::ShuttingDown).await;
-    Ok(())
+    match end {
+        Ok(Ok(ended)) => Ok(ended?),
+        Ok(Err(_)) => Err(MemberError::Panicked),
+        Err(_) => {
+            tracing::warn!("Raft takes long to end");
+            Ok(())
+        }
+    }
 }
 
 fn bind(config: &Config, identity: &Arc<IdentityStore>) -> Result<Endpoint, MemberError> {
@@ -163,12 +180,12 @@ fn bind(config: &Config, identity: &Arc<IdentityStore>) -> Result<Endpoint, Memb
         .map_err(|source| MemberError::Listen { addr: config.listen, source })
 }
 
-/// Starts Raft on a thread of its own; the receiver hears of a failure, never of a regular end.
+/// Starts Raft on a thread of its own.
 fn start_driver(
     config: &Config,
     own: MemberId,
     peers: &Peers,
-) -> Result<(Handle, oneshot::Receiver<DriverError>), MemberError> {
+) -> Result<(Handle, DriverEnd), MemberError> {
     let store = SledStore::open(&bootstrap::log_path(&config.data_dir))?;
     let options = DriverOptions {
         member: own,
@@ -181,17 +198,13 @@ fn start_driver(
     };
     let outbound = PeerOutbound::new(peers.clone(), tokio::runtime::Handle::current());
     let (driver, handle) = Driver::open(options, Box::new(store), outbound)?;
-    let (failed, end) = oneshot::channel();
+    let (ended, end) = oneshot::channel();
     std::thread::Builder::new()
         .name("raft".to_owned())
-        .spawn(move || match driver.run() {
-            // A regular end follows a request to stop; nobody waits to hear of it.
-            Ok(()) => std::mem::forget(failed),
-            Err(error) => {
-                let _ = failed.send(error);
-            }
+        .spawn(move || {
+            let _ = ended.send(driver.run());
         })
-        .map_err(|source| MemberError::Listen { addr: config.listen, source })?;
+        .map_err(MemberError::Thread)?;
     Ok((handle, end))
 }
 

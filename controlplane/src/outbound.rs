@@ -37,17 +37,16 @@ impl Outbound for PeerOutbound {
         session.try_send(Class::Lease, &FromMember::Raft(message)).is_ok()
     }
 
-    fn send_snapshot(&mut self, mut delivery: SnapshotDelivery) {
+    fn send_snapshot(&mut self, delivery: SnapshotDelivery) {
         let to = delivery.message.to;
         let Some(session) = self.peers.session(Peer::Member(to)) else { return };
-        let state = std::mem::take(&mut delivery.state);
         self.runtime.spawn(async move {
             let request = Request::InstallSnapshot {
                 message: Box::new(delivery.message.clone()),
-                state_len: state.len() as u64,
+                state_len: delivery.state.len() as u64,
             };
             let sent = session
-                .call_with_body(Class::Bulk, &request, &state[..], SNAPSHOT_TRAVEL_MAX)
+                .call_with_body(Class::Bulk, &request, &delivery.state[..], SNAPSHOT_TRAVEL_MAX)
                 .await;
             match sent {
                 Ok((Response::Done, _)) => delivery.settle(),

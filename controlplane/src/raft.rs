@@ -11,7 +11,10 @@
 
 mod configuration;
 mod convert;
+mod deliveries;
 mod driver;
+mod handle;
+mod incoming;
 mod logger;
 mod mark;
 mod memory;
@@ -20,9 +23,9 @@ mod sled_store;
 mod store;
 
 pub use configuration::MembershipChange;
-pub use driver::{
-    Driver, DriverError, DriverOptions, Handle, Outbound, ReadRefusal, SnapshotDelivery,
-};
-pub use proposals::ProposeRefusal;
+pub use deliveries::SnapshotDelivery;
+pub use driver::{Driver, DriverError, DriverOptions, Outbound};
+pub use handle::{Handle, SnapshotRefusal};
+pub use proposals::{ProposeRefusal, ReadRefusal};
 pub use sled_store::SledStore;
 pub use store::{HardState, Loaded, LogStore, StoreError, StoredSnapshot};

@@ -24,7 +24,7 @@ use crate::blobs::BlobStore;
 use crate::cluster::Cluster;
 use crate::leader::{Heard, Word};
 use crate::peers::Peers;
-use crate::raft::Handle;
+use crate::raft::{Handle, SnapshotRefusal};
 use crate::telemetry::MetricStore;
 
 /// Joins that are answered at once; more wait. Each is a replicated command.
@@ -258,10 +258,13 @@ impl Sessions {
             return refuse(CallRefusal::Rejected("not a snapshot this member can take".into()));
         }
         match timeout(SNAPSHOT_PATIENCE, call.body().read_exactly(len)).await {
-            Ok(Ok(state)) if self.raft.handle_snapshot(message, state.to_vec()).await => {
-                Response::Done
-            }
-            Ok(Ok(_)) => refuse(CallRefusal::Rejected("the snapshot cannot be read".into())),
+            Ok(Ok(state)) => match self.raft.handle_snapshot(message, state).await {
+                Ok(()) => Response::Done,
+                Err(refusal @ SnapshotRefusal::Unusable(_)) => {
+                    refuse(CallRefusal::Rejected(refusal.to_string()))
+                }
+                Err(refusal) => refuse(CallRefusal::Unavailable(refusal.to_string())),
+            },
             Ok(Err(error)) => refuse(CallRefusal::Rejected(error.to_string())),
             Err(_) => refuse(CallRefusal::Unavailable("the snapshot took too long".into())),
         }

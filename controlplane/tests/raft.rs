@@ -88,12 +88,12 @@ impl Outbound for Wire {
         }
     }
 
-    fn send_snapshot(&mut self, mut delivery: SnapshotDelivery) {
+    fn send_snapshot(&mut self, delivery: SnapshotDelivery) {
         let Some(handle) = self.net.route(self.own, delivery.message.to) else { return };
         self.net.inner.lock().unwrap().snapshots += 1;
-        let state = std::mem::take(&mut delivery.state);
         self.runtime.spawn(async move {
-            if handle.handle_snapshot(delivery.message.clone(), state.to_vec()).await {
+            let (message, state) = (delivery.message.clone(), delivery.state.clone());
+            if handle.handle_snapshot(message, state).await.is_ok() {
                 delivery.settle();
             }
         });
@@ -161,7 +161,7 @@ impl Group {
         let configuration = Configuration { voters: vec![MemberId(1)], ..Default::default() };
         let snapshot = StoredSnapshot {
             meta: SnapshotMeta { index: FIRST_INDEX, term: FIRST_TERM, configuration },
-            state: state.to_snapshot().into(),
+            state: state.to_snapshot().unwrap().into(),
         };
         let hard_state = HardState { term: FIRST_TERM, vote: None, commit: FIRST_INDEX };
         SledStore::create(&group.log(MemberId(1)), &snapshot, hard_state).unwrap();
@@ -371,7 +371,7 @@ async fn a_write_acknowledged_by_three_is_on_all_three() {
     for id in 1..=3 {
         let state = group.wait_applied(MemberId(id), last).await;
         assert_eq!(state.users().count(), 21);
-        digests.insert(state.digest());
+        digests.insert(state.digest().unwrap());
     }
     assert_eq!(digests.len(), 1, "equal states have equal digests");
 }

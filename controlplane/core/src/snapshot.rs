@@ -1,6 +1,7 @@
 //! The state as bytes: what a snapshot holds and what equality by hash is computed over.
 
 use bincode::{Decode, Encode};
+use novacron_protocol::codec::CodecError;
 use novacron_protocol::record::{self, RecordError};
 use novacron_protocol::vm::Target;
 use novacron_protocol::wire::hello::Peer;
@@ -41,11 +42,8 @@ struct Image1 {
 }
 
 impl State {
-    /// The state as one sealed record.
-    ///
-    /// # Panics
-    /// When the state exceeds the record limit, which the limits on its parts rule out.
-    pub fn to_snapshot(&self) -> Vec<u8> {
+    /// The state as one sealed record; refused beyond the bound of a record.
+    pub fn to_snapshot(&self) -> Result<Vec<u8>, CodecError> {
         let image = Image1 {
             applied: self.applied,
             clock: self.clock,
@@ -63,7 +61,7 @@ impl State {
             requests: self.requests.iter().map(|(id, answer)| (*id, answer.clone())).collect(),
             revoked: self.revoked.iter().map(|(peer, at)| (*peer, *at)).collect(),
         };
-        record::seal(SNAPSHOT_VERSION, &image).expect("limits keep a state below a record's bound")
+        record::seal(SNAPSHOT_VERSION, &image)
     }
 
     /// The state a record holds.
@@ -92,8 +90,8 @@ impl State {
     }
 
     /// Digest of everything in the state, equal on all members at the same index.
-    pub fn digest(&self) -> Digest {
-        Digest::of(&self.to_snapshot())
+    pub fn digest(&self) -> Result<Digest, CodecError> {
+        Ok(Digest::of(&self.to_snapshot()?))
     }
 }
 

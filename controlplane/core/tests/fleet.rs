@@ -7,10 +7,13 @@ mod fixture;
 use std::time::Duration;
 
 use fixture::{Fixture, host, vm};
+use novacron_controlplane_core::apply::Configuration;
+use novacron_controlplane_core::command::Redemption;
 use novacron_controlplane_core::fleet::Fleet;
-use novacron_controlplane_core::membership::{self, Step};
+use novacron_controlplane_core::membership::{self, Progress, Step};
 use novacron_controlplane_core::{Command, Envelope};
 use novacron_protocol::host::Connectivity;
+use novacron_protocol::join_token::JoinRole;
 use novacron_protocol::vm::{ObservedVm, VmState};
 use novacron_protocol::wire::agent::Report;
 use novacron_protocol::{LogIndex, MemberId, VcpuCount};
@@ -118,36 +121,105 @@ fn a_report_is_proposed_until_the_state_knows_it_and_then_no_more() {
     assert_eq!(settle(&mut lab, &mut fleet, at(3)), [], "the same again is no news");
 }
 
+/// A fleet of `voters` members, the first of which leads, and the next one that was let in.
+fn group(voters: u8) -> (Fixture, MemberId) {
+    let mut lab = Fixture::new();
+    for id in 2..=voters + 1 {
+        let token = lab.token(u128::from(id) + 70, JoinRole::Member, 1);
+        let join = Redemption {
+            role: JoinRole::Member,
+            member: Some(fixture::addresses(id)),
+            ..fixture::redemption(token, id.into())
+        };
+        lab.apply(Command::Redeem(join)).unwrap();
+    }
+    configure(&mut lab, voters.into(), 0);
+    (lab, MemberId(u64::from(voters) + 1))
+}
+
+/// Brings a configuration of the first members as voters, and the next as learners, into effect.
+fn configure(lab: &mut Fixture, voters: u64, learners: u64) {
+    let ids = |range: std::ops::RangeInclusive<u64>| range.map(MemberId).collect();
+    let (voters, learners) = (ids(1..=voters), ids(voters + 1..=voters + learners));
+    lab.index += 1;
+    lab.state.apply_configuration(LogIndex(lab.index), &Configuration { voters, learners });
+}
+
+/// A member of the Raft group that is heard and has everything.
+fn up(lab: &Fixture, id: u64) -> Progress {
+    let matched = LogIndex(lab.index);
+    Progress { member: MemberId(id), matched, votes: true, is_active: true }
+}
+
+fn down(lab: &Fixture, id: u64) -> Progress {
+    Progress { is_active: false, ..up(lab, id) }
+}
+
+fn learner(lab: &Fixture, id: u64) -> Progress {
+    Progress { votes: false, ..up(lab, id) }
+}
+
+fn next(lab: &Fixture, members: &[Progress]) -> Option<Step> {
+    membership::next_step(&lab.state, MemberId(1), members)
+}
+
 #[test]
 fn a_newcomer_learns_then_votes_and_a_leaving_leader_hands_over_first() {
-    use novacron_controlplane_core::apply::Configuration;
-    use novacron_controlplane_core::command::Redemption;
-    use novacron_protocol::join_token::JoinRole;
-    let mut lab = Fixture::new();
-    let token = lab.token(77, JoinRole::Member, 1);
-    let join = Redemption {
-        role: JoinRole::Member,
-        member: Some(fixture::addresses(2)),
-        ..fixture::redemption(token, 2)
-    };
-    lab.apply(Command::Redeem(join)).unwrap();
-    let (one, two) = (MemberId(1), MemberId(2));
-    let next = |lab: &Fixture, progress: &[(MemberId, LogIndex)]| {
-        membership::next_step(&lab.state, one, progress)
-    };
-    let own = (one, LogIndex(lab.index));
-    assert_eq!(next(&lab, &[own]), Some(Step::AddLearner(two)));
-    lab.index += 1;
-    let learning = Configuration { voters: vec![one], learners: vec![two] };
-    lab.state.apply_configuration(LogIndex(lab.index), &learning);
-    assert_eq!(next(&lab, &[own, (two, LogIndex(0))]), None, "it has nothing yet");
-    assert_eq!(next(&lab, &[own, (two, own.1)]), Some(Step::Promote(two)));
-    lab.index += 1;
-    let voting = Configuration { voters: vec![one, two], learners: vec![] };
-    lab.state.apply_configuration(LogIndex(lab.index), &voting);
-    let both = [own, (two, own.1)];
+    let (mut lab, two) = group(1);
+    let one = MemberId(1);
+    assert_eq!(next(&lab, &[up(&lab, 1)]), Some(Step::AddLearner(two)));
+    configure(&mut lab, 1, 1);
+    let nothing_yet = Progress { matched: LogIndex(0), ..learner(&lab, 2) };
+    assert_eq!(next(&lab, &[up(&lab, 1), nothing_yet]), None);
+    assert_eq!(next(&lab, &[up(&lab, 1), learner(&lab, 2)]), Some(Step::Promote(two)));
+    configure(&mut lab, 2, 0);
+    let both = [up(&lab, 1), up(&lab, 2)];
     assert_eq!(next(&lab, &both), None);
     lab.apply(Command::RemoveMember { member: one }).unwrap();
     assert_eq!(next(&lab, &both), Some(Step::TransferLead(two)));
     assert_eq!(membership::next_step(&lab.state, two, &both), Some(Step::Remove(one)));
+}
+
+#[test]
+fn a_learner_that_the_group_lost_is_added_again() {
+    let (mut lab, two) = group(1);
+    configure(&mut lab, 1, 1);
+    assert_eq!(next(&lab, &[up(&lab, 1)]), Some(Step::AddLearner(two)));
+}
+
+#[test]
+fn a_member_is_taken_out_only_while_those_who_stay_can_go_on() {
+    let (mut lab, _) = group(2);
+    configure(&mut lab, 3, 0);
+    let three = MemberId(3);
+    lab.apply(Command::RemoveMember { member: three }).unwrap();
+    let remove = Some(Step::Remove(three));
+    assert_eq!(next(&lab, &[up(&lab, 1), up(&lab, 2), down(&lab, 3)]), remove);
+    assert_eq!(next(&lab, &[up(&lab, 1), up(&lab, 2), up(&lab, 3)]), remove);
+    let one_of_two = [up(&lab, 1), down(&lab, 2), up(&lab, 3)];
+    assert_eq!(next(&lab, &one_of_two), None, "one of two cannot let anybody in again");
+}
+
+#[test]
+fn a_leaving_leader_hands_over_to_a_voter_that_is_there_and_stays() {
+    let (mut lab, _) = group(3);
+    configure(&mut lab, 4, 0);
+    for id in [1, 4] {
+        lab.apply(Command::RemoveMember { member: MemberId(id) }).unwrap();
+    }
+    let behind = Progress { matched: LogIndex(1), ..up(&lab, 2) };
+    let members = [up(&lab, 1), behind, down(&lab, 3), down(&lab, 4)];
+    assert_eq!(next(&lab, &members), Some(Step::TransferLead(MemberId(2))));
+    let alone = [up(&lab, 1), down(&lab, 2), down(&lab, 3), down(&lab, 4)];
+    assert_eq!(next(&lab, &alone), None);
+}
+
+#[test]
+fn a_member_of_the_group_that_the_state_forgot_is_taken_out() {
+    let (mut lab, two) = group(1);
+    lab.apply(Command::RemoveMember { member: two }).unwrap();
+    assert!(lab.state.member(two).is_none(), "who is only joining is forgotten at once");
+    let members = [up(&lab, 1), learner(&lab, 2)];
+    assert_eq!(next(&lab, &members), Some(Step::Remove(two)), "but was being added");
+    assert_eq!(membership::next_step(&lab.state, two, &[up(&lab, 2)]), None, "not by itself");
 }

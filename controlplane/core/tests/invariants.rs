@@ -121,7 +121,7 @@ proptest! {
             play(&mut lab, step, a_move);
             check(&lab.state, &mut generations);
         }
-        let restored = State::from_snapshot(&lab.state.to_snapshot()).unwrap();
+        let restored = State::from_snapshot(&lab.state.to_snapshot().unwrap()).unwrap();
         prop_assert_eq!(&restored, &lab.state, "a snapshot loses nothing, derived maps included");
         prop_assert_eq!(restored.digest(), lab.state.digest());
     }

@@ -1,8 +1,10 @@
 //! Changes of who votes and who learns.
 //!
-//! raft-rs writes such a change as protobuf into its entry. Ours travels beside it, in the entry's
-//! context, in our own encoding; applying reads only that, so protobuf's parser stays unused. An
-//! entry without a context is the one by which Raft leaves a joint configuration.
+//! raft-rs writes such a change as protobuf into its entry, and the leader's raft-rs parses its own
+//! bytes back as it takes the proposal. Nobody else parses them: the change travels beside them, in
+//! the entry's context and our own encoding, and applying reads only that. So protobuf's parser
+//! sees no byte that came over the network or from disk. An entry without a context is the one by
+//! which Raft leaves a joint configuration.
 
 use bincode::{Decode, Encode};
 use novacron_protocol::MemberId;

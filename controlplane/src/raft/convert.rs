@@ -1,20 +1,17 @@
 //! Between raft-rs's types and our own, field by field.
 //!
-//! raft-rs's protobuf code never reads or writes bytes here; the only protobuf bytes in the log are
-//! the ones raft-rs makes for its own configuration entries, and those are never parsed (see
-//! [`super::configuration`]).
+//! No protobuf is read or written here. The only protobuf bytes in the log are those that raft-rs
+//! makes for its own configuration entries (see [`super::configuration`]). What comes from another
+//! member enters by [`super::incoming`].
 
+use bytes::Bytes;
 use novacron_protocol::wire::raft::{Configuration, Entry, EntryKind, Kind, Message, SnapshotMeta};
 use novacron_protocol::{LogIndex, MemberId, Term};
 use raft::eraftpb;
 
 use super::store::HardState;
 
-/// A message that no honest member sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a {0:?} message does not come over the network")]
-pub(super) struct LocalOnly(pub Kind);
-
+/// The body of a snapshot stays behind: it travels beside its message.
 pub(super) fn message_to_wire(mut message: eraftpb::Message) -> Message {
     Message {
         kind: kind_to_wire(message.get_msg_type()),
@@ -37,34 +34,6 @@ pub(super) fn message_to_wire(mut message: eraftpb::Message) -> Message {
         context: message.context.to_vec(),
         priority: message.priority,
     }
-}
-
-/// A message from another member; `state` is the body of a snapshot message, empty otherwise.
-pub(super) fn message_from_wire(
-    message: Message,
-    state: Vec<u8>,
-) -> Result<eraftpb::Message, LocalOnly> {
-    let mut out = eraftpb::Message::default();
-    out.set_msg_type(kind_from_wire(message.kind)?);
-    out.to = message.to.0;
-    out.from = message.from.0;
-    out.term = message.term.0;
-    out.log_term = message.log_term.0;
-    out.index = message.index.0;
-    out.set_entries(message.entries.into_iter().map(entry_from_wire).collect());
-    out.commit = message.commit.0;
-    out.commit_term = message.commit_term.0;
-    if let Some(meta) = &message.snapshot {
-        let mut snapshot = snapshot_from_wire(meta);
-        snapshot.data = state.into();
-        out.set_snapshot(snapshot);
-    }
-    out.request_snapshot = message.request_snapshot.0;
-    out.reject = message.reject;
-    out.reject_hint = message.reject_hint.0;
-    out.context = message.context.into();
-    out.priority = message.priority;
-    Ok(out)
 }
 
 pub(super) fn entry_to_wire(entry: eraftpb::Entry) -> Entry {
@@ -103,12 +72,13 @@ pub(super) fn snapshot_to_wire(meta: &eraftpb::SnapshotMetadata) -> SnapshotMeta
     }
 }
 
-pub(super) fn snapshot_from_wire(meta: &SnapshotMeta) -> eraftpb::Snapshot {
+pub(super) fn snapshot_from_wire(meta: &SnapshotMeta, state: Bytes) -> eraftpb::Snapshot {
     let mut out = eraftpb::Snapshot::default();
     let metadata = out.mut_metadata();
     metadata.index = meta.index.0;
     metadata.term = meta.term.0;
     metadata.set_conf_state(configuration_from_wire(&meta.configuration));
+    out.data = state;
     out
 }
 
@@ -179,31 +149,4 @@ fn kind_to_wire(kind: eraftpb::MessageType) -> Kind {
         M::MsgRequestPreVote => Kind::RequestPreVote,
         M::MsgRequestPreVoteResponse => Kind::RequestPreVoteResponse,
     }
-}
-
-/// Only what one member sends another: the rest is how a member talks to its own raft-rs, and a
-/// forwarded proposal would make raft-rs parse protobuf from the network.
-fn kind_from_wire(kind: Kind) -> Result<eraftpb::MessageType, LocalOnly> {
-    use eraftpb::MessageType as M;
-    Ok(match kind {
-        Kind::Append => M::MsgAppend,
-        Kind::AppendResponse => M::MsgAppendResponse,
-        Kind::RequestVote => M::MsgRequestVote,
-        Kind::RequestVoteResponse => M::MsgRequestVoteResponse,
-        Kind::Snapshot => M::MsgSnapshot,
-        Kind::Heartbeat => M::MsgHeartbeat,
-        Kind::HeartbeatResponse => M::MsgHeartbeatResponse,
-        Kind::TransferLeader => M::MsgTransferLeader,
-        Kind::TimeoutNow => M::MsgTimeoutNow,
-        Kind::ReadIndex => M::MsgReadIndex,
-        Kind::ReadIndexResponse => M::MsgReadIndexResp,
-        Kind::RequestPreVote => M::MsgRequestPreVote,
-        Kind::RequestPreVoteResponse => M::MsgRequestPreVoteResponse,
-        Kind::Hup
-        | Kind::Beat
-        | Kind::Propose
-        | Kind::Unreachable
-        | Kind::SnapStatus
-        | Kind::CheckQuorum => return Err(LocalOnly(kind)),
-    })
 }

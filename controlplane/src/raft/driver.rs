@@ -5,22 +5,31 @@
 //! one flush, send what promised them, apply what is committed, answer who waits. A disk that fails
 //! ends the thread: a retried flush may lie.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use novacron_controlplane_core::apply::Configuration;
 use novacron_controlplane_core::command::DecodeCommandError;
+use novacron_controlplane_core::membership::Progress;
 use novacron_controlplane_core::{Envelope, State};
-use novacron_protocol::wire::raft::{Message, SnapshotMeta};
+use novacron_protocol::codec::CodecError;
+use novacron_protocol::record::RecordError;
+use novacron_protocol::wire::raft::{Kind, Message, SnapshotMeta};
 use novacron_protocol::{LogIndex, MemberId, Term};
 use raft::eraftpb;
 use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 use tokio::sync::{oneshot, watch};
 
 use super::configuration::{self, MembershipChange};
+use super::deliveries::{Deliveries, SnapshotDelivery};
+use super::handle::{Handle, Input, SnapshotRefusal};
+use super::incoming::{MessageRefusal, Receiver as Incoming};
 use super::memory::MemoryLog;
-use super::proposals::{ProposeRefusal, Waiters};
+use super::proposals::{ProposeRefusal, ReadRefusal, Waiters};
 use super::store::{LogStore, StoreError, StoredSnapshot};
 use super::{convert, logger};
 use crate::cluster::{Status, Written};
@@ -30,11 +39,12 @@ use crate::cluster::{Status, Written};
 const INBOX_MAX: usize = 8_192;
 /// Inputs taken in one turn before the disk is asked: the upper bound of a batch.
 const BATCH_MAX: usize = 1_024;
-/// Proposals that may wait for their commit.
-const PROPOSALS_MAX: usize = 4_096;
-/// Bytes of entries in one append message; four frames' worth never build up behind a vote.
-const APPEND_BYTES_MAX: u64 = 1 << 20;
-/// Append messages under way to one member.
+/// Proposals, and reads, that may wait for their end.
+const WAITERS_MAX: usize = 4_096;
+/// Bytes of entries in one append message; a larger entry travels alone.
+const APPEND_BYTES_MAX: u64 = 64 << 10;
+/// Append messages under way to one member: with small ones, enough to keep a distant member busy.
+/// A vote waits behind 4 MiB of them at most, a third of a second at 100 Mbit/s.
 const APPENDS_IN_FLIGHT_MAX: usize = 64;
 /// Bytes of entries that may wait for their commit.
 const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
@@ -67,122 +77,6 @@ pub trait Outbound: Send + 'static {
     fn send_snapshot(&mut self, snapshot: SnapshotDelivery);
 }
 
-/// A snapshot on its way to a member. Dropped without [`Self::settle`], it counts as lost.
-#[derive(Debug)]
-pub struct SnapshotDelivery {
-    pub message: Message,
-    pub state: Bytes,
-    inbox: SyncSender<Input>,
-    arrived: bool,
-}
-
-impl SnapshotDelivery {
-    /// The member has it, durably.
-    pub fn settle(mut self) {
-        self.arrived = true;
-    }
-}
-
-impl Drop for SnapshotDelivery {
-    fn drop(&mut self) {
-        let status = if self.arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
-        let _ = self.inbox.try_send(Input::SnapshotDelivered { to: self.message.to, status });
-    }
-}
-
-/// Why a read's index is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ReadRefusal {
-    #[error("no leader is known")]
-    NoLeader,
-    #[error("too much to do")]
-    Busy,
-}
-
-#[derive(Debug)]
-enum Input {
-    Message(Message),
-    Snapshot { message: Message, state: Vec<u8>, done: oneshot::Sender<bool> },
-    Propose { command: Vec<u8>, reply: oneshot::Sender<Result<Written, ProposeRefusal>> },
-    ReadIndex { reply: oneshot::Sender<Result<LogIndex, ReadRefusal>> },
-    ChangeMembership(MembershipChange),
-    TransferLead(MemberId),
-    SnapshotDelivered { to: MemberId, status: SnapshotStatus },
-    SnapshotMade(StoredSnapshot),
-    Stop,
-}
-
-/// Talks to a driver. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    inbox: SyncSender<Input>,
-    state: watch::Receiver<State>,
-    status: watch::Receiver<Status>,
-    progress: watch::Receiver<Vec<(MemberId, LogIndex)>>,
-}
-
-impl Handle {
-    /// A message from another member. Dropped when the driver is behind, as a network would.
-    pub fn handle_message(&self, message: Message) {
-        let _ = self.inbox.try_send(Input::Message(message));
-    }
-
-    /// A snapshot from the leader; `true` once it is durable.
-    pub async fn handle_snapshot(&self, message: Message, state: Vec<u8>) -> bool {
-        let (done, installed) = oneshot::channel();
-        let input = Input::Snapshot { message, state, done };
-        self.inbox.try_send(input).is_ok() && installed.await.unwrap_or(false)
-    }
-
-    /// Proposes an encoded [`Envelope`] and waits until it is applied here.
-    pub async fn propose(&self, command: Vec<u8>) -> Result<Written, ProposeRefusal> {
-        let (reply, answer) = oneshot::channel();
-        match self.inbox.try_send(Input::Propose { command, reply }) {
-            Ok(()) => answer.await.unwrap_or(Err(ProposeRefusal::Stopping)),
-            Err(TrySendError::Full(_)) => Err(ProposeRefusal::Busy),
-            Err(TrySendError::Disconnected(_)) => Err(ProposeRefusal::Stopping),
-        }
-    }
-
-    /// The index that a linearizable read must wait for. May never be answered when messages get
-    /// lost: ask again after a while.
-    pub async fn read_index(&self) -> Result<LogIndex, ReadRefusal> {
-        let (reply, answer) = oneshot::channel();
-        match self.inbox.try_send(Input::ReadIndex { reply }) {
-            Ok(()) => answer.await.unwrap_or(Err(ReadRefusal::NoLeader)),
-            Err(_) => Err(ReadRefusal::Busy),
-        }
-    }
-
-    /// Proposes a change of the Raft group; its effect shows in the state.
-    pub fn change_membership(&self, change: MembershipChange) {
-        let _ = self.inbox.try_send(Input::ChangeMembership(change));
-    }
-
-    pub fn transfer_lead(&self, to: MemberId) {
-        let _ = self.inbox.try_send(Input::TransferLead(to));
-    }
-
-    /// Asks the driver to hand over the lead and end.
-    pub fn stop(&self) {
-        let _ = self.inbox.send(Input::Stop);
-    }
-
-    /// The applied state, after every batch.
-    pub fn state(&self) -> watch::Receiver<State> {
-        self.state.clone()
-    }
-
-    pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.clone()
-    }
-
-    /// On the leader: how far each other member's log is known to agree. Empty elsewhere.
-    pub fn progress(&self) -> watch::Receiver<Vec<(MemberId, LogIndex)>> {
-        self.progress.clone()
-    }
-}
-
 /// Raft on one member. Made with [`Driver::open`], driven by [`Driver::run`] on a thread of its own.
 #[expect(missing_debug_implementations, reason = "raft-rs's node has none")]
 pub struct Driver<O> {
@@ -191,18 +85,27 @@ pub struct Driver<O> {
     store: Box<dyn LogStore>,
     outbound: O,
     state: State,
-    /// Body of the newest snapshot.
-    snapshot: Bytes,
     snapshot_under_way: bool,
+    /// The newest index of which a snapshot was tried.
+    snapshot_tried: LogIndex,
+    deliveries: Deliveries,
+    /// Snapshots shown to Raft in this turn, and who wants to know what came of them.
+    arrived: Vec<(LogIndex, oneshot::Sender<Result<(), SnapshotRefusal>>)>,
     waiters: Waiters,
     inbox: Receiver<Input>,
     inbox_tx: SyncSender<Input>,
     state_tx: watch::Sender<State>,
     status_tx: watch::Sender<Status>,
-    progress_tx: watch::Sender<Vec<(MemberId, LogIndex)>>,
+    progress_tx: watch::Sender<Vec<Progress>>,
     started: Instant,
     leader_heard: Instant,
-    stopping_since: Option<Instant>,
+    /// When each member of the group was heard last.
+    heard: BTreeMap<MemberId, Instant>,
+    /// The last message that was refused, and whose; told once.
+    refused: Option<(MemberId, MessageRefusal)>,
+    stop: Arc<AtomicBool>,
+    /// When a driver that stops ends, if the lead is not taken over before.
+    ends_at: Option<Instant>,
 }
 
 /// Why a driver cannot start or go on.
@@ -210,11 +113,12 @@ pub struct Driver<O> {
 pub enum DriverError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the snapshot in the log is damaged: {0}")]
-    Snapshot(novacron_protocol::record::RecordError),
-    #[error("entry {index} cannot be read: {source}")]
+    #[error("cannot read the snapshot in the log")]
+    Snapshot(#[source] RecordError),
+    /// Its bytes are as they were proposed.
+    #[error("entry {index} is of a newer release; install it on this member")]
     Entry { index: LogIndex, source: DecodeCommandError },
-    #[error("raft refused to start: {0}")]
+    #[error("raft cannot go on: {0}")]
     Raft(String),
 }
 
@@ -227,7 +131,6 @@ impl<O: Outbound> Driver<O> {
     ) -> Result<(Self, Handle), DriverError> {
         let loaded = store.load()?;
         let state = restore_state(&loaded.snapshot.state)?;
-        let snapshot = loaded.snapshot.state.clone();
         let config = Config {
             id: options.member.0,
             election_tick: options.election_ticks,
@@ -247,7 +150,14 @@ impl<O: Outbound> Driver<O> {
         let (state_tx, state_rx) = watch::channel(state.clone());
         let (status_tx, status) = watch::channel(Status::idle(options.member));
         let (progress_tx, progress) = watch::channel(Vec::new());
-        let handle = Handle { inbox: inbox_tx.clone(), state: state_rx, status, progress };
+        let stop = Arc::new(AtomicBool::new(false));
+        let handle = Handle {
+            inbox: inbox_tx.clone(),
+            stop: Arc::clone(&stop),
+            state: state_rx,
+            status,
+            progress,
+        };
         let now = Instant::now();
         let driver = Self {
             waiters: Waiters::new(options.nonce),
@@ -256,8 +166,10 @@ impl<O: Outbound> Driver<O> {
             store,
             outbound,
             state,
-            snapshot,
             snapshot_under_way: false,
+            snapshot_tried: LogIndex(0),
+            deliveries: Deliveries::default(),
+            arrived: Vec::new(),
             inbox,
             inbox_tx,
             state_tx,
@@ -265,7 +177,10 @@ impl<O: Outbound> Driver<O> {
             progress_tx,
             started: now,
             leader_heard: now,
-            stopping_since: None,
+            heard: BTreeMap::new(),
+            refused: None,
+            stop,
+            ends_at: None,
         };
         Ok((driver, handle))
     }
@@ -278,14 +193,20 @@ impl<O: Outbound> Driver<O> {
         let mut next_tick = Instant::now() + self.options.tick;
         loop {
             self.handle_ready()?;
+            self.answer_arrived();
             if self.is_done() {
                 self.waiters.abandon(&ProposeRefusal::Stopping);
                 return Ok(());
             }
-            self.take_inputs(next_tick);
+            self.take_inputs(next_tick)?;
+            self.settle_deliveries();
+            if self.ends_at.is_none() && self.stop.load(Ordering::Relaxed) {
+                self.begin_stop();
+            }
             let now = Instant::now();
             if now >= next_tick {
                 self.node.tick();
+                self.waiters.forget_given_up();
                 // A stall must not turn into a burst of ticks: they would end in an election.
                 next_tick = now.max(next_tick + self.options.tick);
             }
@@ -300,63 +221,112 @@ impl<O: Outbound> Driver<O> {
         }
     }
 
-    fn take_inputs(&mut self, until: Instant) {
+    fn take_inputs(&mut self, until: Instant) -> Result<(), DriverError> {
         let wait = until.saturating_duration_since(Instant::now());
         let mut input = self.inbox.recv_timeout(wait).ok();
         let mut taken = 0;
         while let Some(next) = input {
-            self.handle_input(next);
+            self.handle_input(next)?;
             taken += 1;
             input = if taken < BATCH_MAX { self.inbox.try_recv().ok() } else { None };
         }
+        Ok(())
     }
 
-    fn handle_input(&mut self, input: Input) {
+    fn handle_input(&mut self, input: Input) -> Result<(), DriverError> {
         match input {
-            Input::Message(message) => self.step(message, Vec::new()),
-            Input::Snapshot { message, state, done } => self.step_snapshot(message, state, done),
+            Input::Message(message) => self.handle_message(message),
+            Input::Snapshot { message, state, done } => self.handle_snapshot(message, state, done),
             Input::Propose { command, reply } => self.propose(command, reply),
             Input::ReadIndex { reply } => self.read_index(reply),
             Input::ChangeMembership(change) => self.change_membership(change),
-            Input::TransferLead(to) => self.node.transfer_leader(to.0),
-            Input::SnapshotDelivered { to, status } => self.node.report_snapshot(to.0, status),
-            Input::SnapshotMade(snapshot) => self.keep_snapshot(snapshot),
-            Input::Stop => self.begin_stop(),
+            Input::TransferLead(to) => self.transfer_lead(to),
+            Input::SnapshotMade(made) => self.keep_snapshot(made)?,
         }
+        Ok(())
     }
 
-    fn step(&mut self, message: Message, state: Vec<u8>) {
+    fn handle_message(&mut self, message: Message) {
+        // A follower's raft-rs would pass it on in the sender's name.
+        if message.kind == Kind::ReadIndex && !self.leads() {
+            return;
+        }
         let from = message.from;
-        match convert::message_from_wire(message, state) {
-            Ok(message) => {
-                if self.node.raft.leader_id == from.0 {
-                    self.leader_heard = Instant::now();
-                }
-                if let Err(error) = self.node.step(message) {
-                    tracing::debug!(%from, %error, "raft message passed over");
-                }
-            }
-            Err(error) => tracing::warn!(%from, %error, "raft message refused"),
+        match self.incoming().message(message) {
+            Ok(message) => self.step(message),
+            Err(refusal) => self.refuse(from, refusal),
         }
     }
 
     /// Only a snapshot that reads is shown to Raft: once accepted there is no way back.
-    fn step_snapshot(&mut self, message: Message, state: Vec<u8>, done: oneshot::Sender<bool>) {
+    fn handle_snapshot(
+        &mut self,
+        message: Message,
+        state: Bytes,
+        done: oneshot::Sender<Result<(), SnapshotRefusal>>,
+    ) {
         let from = message.from;
-        let index = message.snapshot.as_ref().map(|meta| meta.index);
-        match State::from_snapshot(&state) {
-            Ok(read) if Some(read.applied()) == index => {
-                self.step(message, state);
-                let _ = done.send(true);
+        let body = State::from_snapshot(&state);
+        let message = match self.incoming().snapshot(message, state) {
+            Ok(message) => message,
+            Err(refusal) => {
+                self.refuse(from, refusal);
+                let _ = done.send(Err(SnapshotRefusal::Unusable(refusal.to_string())));
+                return;
             }
-            Ok(_) => {
-                tracing::warn!(%from, "snapshot refused: it is of another index than it says");
-                let _ = done.send(false);
+        };
+        let index = LogIndex(message.get_snapshot().get_metadata().index);
+        let unusable = match body {
+            Ok(body) if body.applied() == index => {
+                self.step(message);
+                self.arrived.push((index, done));
+                return;
             }
-            Err(error) => {
-                tracing::warn!(%from, %error, "snapshot refused");
-                let _ = done.send(false);
-            }
+            Ok(body) => format!("a snapshot of {} that says it is of {index}", body.applied()),
+            Err(error) => format!("a snapshot that cannot be read: {error}"),
+        };
+        tracing::warn!(%from, "refused {unusable}");
+        let _ = done.send(Err(SnapshotRefusal::Unusable(unusable)));
+    }
+
+    fn incoming(&self) -> Incoming {
+        Incoming {
+            member: self.options.member,
+            term: Term(self.node.raft.term),
+            last: LogIndex(self.node.raft.raft_log.last_index()),
+        }
+    }
+
+    fn step(&mut self, message: eraftpb::Message) {
+        let from = message.from;
+        let now = Instant::now();
+        self.heard.insert(MemberId(from), now);
+        if self.node.raft.leader_id == from {
+            self.leader_heard = now;
+        }
+        if let Err(error) = self.node.step(message) {
+            tracing::debug!(%from, %error, "raft message passed over");
+        }
+    }
+
+    fn refuse(&mut self, from: MemberId, refusal: MessageRefusal) {
+        if self.refused.replace((from, refusal)) != Some((from, refusal)) {
+            tracing::warn!(%from, "refused {refusal}");
+        }
+    }
+
+    /// Tells the senders of snapshots what came of them. What was taken is durable by now.
+    fn answer_arrived(&mut self) {
+        let committed = LogIndex(self.node.raft.raft_log.committed);
+        for (index, done) in self.arrived.drain(..) {
+            let passed_over = || SnapshotRefusal::Unusable("a snapshot of no use here".to_owned());
+            let _ = done.send(if committed >= index { Ok(()) } else { Err(passed_over()) });
+        }
+    }
+
+    fn settle_deliveries(&mut self) {
+        for (to, status) in self.deliveries.take_ended(Instant::now()) {
+            self.node.report_snapshot(to.0, status);
         }
     }
 
@@ -365,11 +335,11 @@ impl<O: Outbound> Driver<O> {
         command: Vec<u8>,
         reply: oneshot::Sender<Result<Written, ProposeRefusal>>,
     ) {
-        let refusal = if self.node.raft.state != StateRole::Leader {
+        let refusal = if !self.leads() {
             Some(ProposeRefusal::NotLeader { leader: self.leader() })
-        } else if self.waiters.proposals() >= PROPOSALS_MAX {
+        } else if self.waiters.proposals() >= WAITERS_MAX {
             Some(ProposeRefusal::Busy)
-        } else if self.stopping_since.is_some() {
+        } else if self.ends_at.is_some() {
             Some(ProposeRefusal::NotLeader { leader: None })
         } else {
             None
@@ -389,8 +359,13 @@ impl<O: Outbound> Driver<O> {
     }
 
     fn read_index(&mut self, reply: oneshot::Sender<Result<LogIndex, ReadRefusal>>) {
-        if self.leader().is_none() {
-            let _ = reply.send(Err(ReadRefusal::NoLeader));
+        let refusal = match self.leader() {
+            None => Some(ReadRefusal::NoLeader),
+            Some(_) if self.waiters.reads() >= WAITERS_MAX => Some(ReadRefusal::Busy),
+            Some(_) => None,
+        };
+        if let Some(refusal) = refusal {
+            let _ = reply.send(Err(refusal));
             return;
         }
         let mark = self.waiters.mark();
@@ -400,7 +375,7 @@ impl<O: Outbound> Driver<O> {
 
     /// Not before an entry of this term is committed: only then is the last configuration known.
     fn change_membership(&mut self, change: MembershipChange) {
-        if self.node.raft.state != StateRole::Leader || !self.node.raft.commit_to_current_term() {
+        if !self.leads() || !self.node.raft.commit_to_current_term() {
             return;
         }
         if let Err(error) = self.node.propose_conf_change(change.encode(), change.to_raft()) {
@@ -408,22 +383,30 @@ impl<O: Outbound> Driver<O> {
         }
     }
 
-    fn begin_stop(&mut self) {
-        self.stopping_since.get_or_insert_with(Instant::now);
-        let own = self.options.member.0;
-        let voters = self.node.raft.prs().conf().to_conf_state().voters;
-        let progress = self.node.raft.prs();
-        let matched = |id: &u64| progress.get(*id).map_or(0, |progress| progress.matched);
-        let heir = voters.into_iter().filter(|id| *id != own).max_by_key(matched);
-        if let Some(heir) = heir.filter(|_| self.node.raft.state == StateRole::Leader) {
-            self.node.transfer_leader(heir);
+    /// Only a leader can: a follower's raft-rs would pass it on in another's name.
+    fn transfer_lead(&mut self, to: MemberId) {
+        if self.leads() {
+            self.node.transfer_leader(to.0);
         }
     }
 
+    /// A leader that somebody can follow goes on until that one leads, but not for long.
+    fn begin_stop(&mut self) {
+        let heirs = self.progress().into_iter().filter(|progress| {
+            progress.votes && progress.is_active && progress.member != self.options.member
+        });
+        let now = Instant::now();
+        self.ends_at = Some(match heirs.max_by_key(|progress| progress.matched) {
+            Some(heir) => {
+                self.node.transfer_leader(heir.member.0);
+                now + HAND_OVER_MAX
+            }
+            None => now,
+        });
+    }
+
     fn is_done(&self) -> bool {
-        let Some(since) = self.stopping_since else { return false };
-        let alone = self.node.raft.prs().conf().to_conf_state().voters.len() <= 1;
-        self.node.raft.state != StateRole::Leader || alone || since.elapsed() > HAND_OVER_MAX
+        self.ends_at.is_some_and(|at| !self.leads() || Instant::now() >= at)
     }
 
     fn handle_ready(&mut self) -> Result<(), DriverError> {
@@ -477,12 +460,12 @@ impl<O: Outbound> Driver<O> {
         };
         let hard_state = ready.hs().unwrap_or(self.node.store().hard_state());
         let mut hard_state = convert::hard_state_to_wire(hard_state);
-        hard_state.commit = hard_state.commit.max(snapshot.meta.index);
+        // Entries beyond it come with the next flush: nothing durable may speak of them before.
+        hard_state.commit = snapshot.meta.index;
         self.store.install_snapshot(&snapshot, hard_state)?;
-        self.node.mut_store().install(&snapshot.meta);
         self.state = restore_state(&snapshot.state)?;
-        self.snapshot = snapshot.state;
         tracing::info!(index = %snapshot.meta.index, "installed a snapshot from the leader");
+        self.node.mut_store().install(snapshot);
         Ok(())
     }
 
@@ -540,15 +523,22 @@ impl<O: Outbound> Driver<O> {
     fn send(&mut self, messages: Vec<eraftpb::Message>) {
         for message in messages {
             let to = message.to;
+            let state = message.get_snapshot().data.clone();
             let message = convert::message_to_wire(message);
             if message.snapshot.is_some() {
-                let state = self.snapshot.clone();
-                let inbox = self.inbox_tx.clone();
-                let delivery = SnapshotDelivery { message, state, inbox, arrived: false };
-                self.outbound.send_snapshot(delivery);
+                self.send_snapshot(message, state);
             } else if !self.outbound.send(message) {
                 self.node.report_unreachable(to);
             }
+        }
+    }
+
+    fn send_snapshot(&mut self, message: Message, state: Bytes) {
+        let to = message.to.0;
+        match self.deliveries.begin(Instant::now(), message, state) {
+            Some(delivery) => self.outbound.send_snapshot(delivery),
+            // Raft comes back to it when it hears from that member.
+            None => self.node.report_snapshot(to, SnapshotStatus::Failure),
         }
     }
 
@@ -556,7 +546,7 @@ impl<O: Outbound> Driver<O> {
     fn make_snapshot_when_due(&mut self) {
         let applied = self.state.applied();
         let memory = self.node.store();
-        let since = applied.0.saturating_sub(memory.snapshot_index().0);
+        let since = applied.0.saturating_sub(memory.snapshot_index().max(self.snapshot_tried).0);
         if self.snapshot_under_way || since == 0 {
             return;
         }
@@ -568,30 +558,64 @@ impl<O: Outbound> Driver<O> {
         let meta = SnapshotMeta { index: applied, term: Term(term), configuration };
         let (state, inbox) = (self.state.clone(), self.inbox_tx.clone());
         self.snapshot_under_way = true;
+        self.snapshot_tried = applied;
         std::thread::spawn(move || {
-            let _ = inbox.send(Input::SnapshotMade(StoredSnapshot {
-                meta,
-                state: state.to_snapshot().into(),
-            }));
+            let made = state.to_snapshot();
+            let made = made.map(|state| StoredSnapshot { meta, state: state.into() });
+            let _ = inbox.send(Input::SnapshotMade(made));
         });
     }
 
-    /// Failing to keep a snapshot is not fatal: the log is still whole.
-    fn keep_snapshot(&mut self, snapshot: StoredSnapshot) {
+    /// A state too large for a snapshot is not fatal: the log is still whole. A disk that fails is.
+    fn keep_snapshot(
+        &mut self,
+        made: Result<StoredSnapshot, CodecError>,
+    ) -> Result<(), DriverError> {
         self.snapshot_under_way = false;
+        let snapshot = match made {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                tracing::error!(%error, "cannot make a snapshot; the log grows");
+                return Ok(());
+            }
+        };
         if snapshot.meta.index <= self.node.store().snapshot_index() {
-            return;
+            return Ok(());
         }
         let cut = LogIndex(snapshot.meta.index.0.saturating_sub(self.options.keep_entries));
-        let kept = self.store.save_snapshot(&snapshot).and_then(|()| self.store.compact(cut));
-        match kept {
-            Ok(()) => {
-                tracing::debug!(index = %snapshot.meta.index, "made a snapshot");
-                self.node.mut_store().compact(snapshot.meta, cut);
-                self.snapshot = snapshot.state;
-            }
-            Err(error) => tracing::error!(%error, "cannot keep a snapshot; the log grows"),
+        self.store.save_snapshot(&snapshot)?;
+        self.store.compact(cut)?;
+        tracing::debug!(index = %snapshot.meta.index, "made a snapshot");
+        self.node.mut_store().compact(snapshot, cut);
+        Ok(())
+    }
+
+    fn leads(&self) -> bool {
+        self.node.raft.state == StateRole::Leader
+    }
+
+    /// The members of the group as this one sees them, if it leads.
+    fn progress(&self) -> Vec<Progress> {
+        if !self.leads() {
+            return Vec::new();
         }
+        let group = self.node.raft.prs();
+        let silence_max = self.options.tick * self.options.election_ticks as u32;
+        let is_active = |id| {
+            let heard = self.heard.get(&id);
+            id == self.options.member || heard.is_some_and(|at| at.elapsed() < silence_max)
+        };
+        let mut progress: Vec<Progress> = group
+            .iter()
+            .map(|(id, progress)| Progress {
+                member: MemberId(*id),
+                matched: LogIndex(progress.matched),
+                votes: group.conf().voters().contains(*id),
+                is_active: is_active(MemberId(*id)),
+            })
+            .collect();
+        progress.sort_unstable_by_key(|progress| progress.member);
+        progress
     }
 
     fn leader(&self) -> Option<MemberId> {
@@ -600,8 +624,7 @@ impl<O: Outbound> Driver<O> {
 
     /// Shows the outside what has changed, and lets go of who waits when the lead is lost.
     fn publish(&mut self) {
-        let raft = &self.node.raft;
-        let leads = raft.state == StateRole::Leader;
+        let (raft, leads) = (&self.node.raft, self.leads());
         let status = Status {
             member: self.options.member,
             term: Term(raft.term),
@@ -621,10 +644,8 @@ impl<O: Outbound> Driver<O> {
             tracing::info!(%term, ?leader, "leader changed");
         }
         let applied = self.state.applied();
-        let progress = match leads {
-            true => raft.prs().iter().map(|(id, p)| (MemberId(*id), LogIndex(p.matched))).collect(),
-            false => Vec::new(),
-        };
+        self.heard.retain(|id, _| self.node.raft.prs().get(id.0).is_some());
+        let progress = self.progress();
         self.progress_tx.send_if_modified(|current| {
             let changed = *current != progress;
             *current = progress;

@@ -7,17 +7,16 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 
 use novacron_protocol::LogIndex;
-use novacron_protocol::wire::raft::SnapshotMeta;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use super::convert;
-use super::store::Loaded;
+use super::store::{Loaded, StoredSnapshot};
 
 pub(super) struct MemoryLog {
     hard_state: HardState,
     /// The newest snapshot: what a follower that needs an older entry is sent.
-    snapshot: SnapshotMeta,
+    snapshot: StoredSnapshot,
     /// Index and term before the first entry kept.
     base: (u64, u64),
     entries: VecDeque<Entry>,
@@ -33,7 +32,7 @@ impl MemoryLog {
         let entries = loaded.entries.iter().cloned().map(convert::entry_from_wire).collect();
         Self {
             hard_state: convert::hard_state_from_wire(loaded.hard_state),
-            snapshot: meta.clone(),
+            snapshot: loaded.snapshot.clone(),
             base: (meta.index.0, meta.term.0),
             entries,
             configuration: convert::configuration_from_wire(&meta.configuration),
@@ -67,7 +66,7 @@ impl MemoryLog {
     }
 
     pub(super) fn snapshot_index(&self) -> LogIndex {
-        self.snapshot.index
+        self.snapshot.meta.index
     }
 
     /// Appends, replacing what conflicts.
@@ -79,17 +78,18 @@ impl MemoryLog {
     }
 
     /// Takes the place of everything that a snapshot from the leader covers.
-    pub(super) fn install(&mut self, meta: &SnapshotMeta) {
+    pub(super) fn install(&mut self, snapshot: StoredSnapshot) {
+        let meta = &snapshot.meta;
         self.entries.clear();
         self.base = (meta.index.0, meta.term.0);
         self.configuration = convert::configuration_from_wire(&meta.configuration);
-        self.snapshot = meta.clone();
         self.hard_state.commit = self.hard_state.commit.max(meta.index.0);
         self.hard_state.term = self.hard_state.term.max(meta.term.0);
+        self.snapshot = snapshot;
     }
 
     /// Notes a snapshot of our own, and drops entries up to and including `index`.
-    pub(super) fn compact(&mut self, snapshot: SnapshotMeta, index: LogIndex) {
+    pub(super) fn compact(&mut self, snapshot: StoredSnapshot, index: LogIndex) {
         self.snapshot = snapshot;
         self.snapshot_wanted.set(false);
         while self.entries.front().is_some_and(|entry| entry.index <= index.0) {
@@ -150,19 +150,20 @@ impl Storage for MemoryLog {
         Ok(self.last())
     }
 
-    /// The body is fetched and sent by the driver; raft-rs only handles where it stands. A member
-    /// takes no snapshot from before it was in the group: a newer one is asked for.
+    /// With its body, so that a message always has the one that it speaks of. A member takes no
+    /// snapshot from before it was in the group: a newer one is asked for.
     fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
-        let configuration = &self.snapshot.configuration;
+        let StoredSnapshot { meta, state } = &self.snapshot;
+        let configuration = &meta.configuration;
         let mut ids = configuration
             .voters
             .iter()
             .chain(&configuration.learners)
             .chain(&configuration.voters_outgoing);
-        if self.snapshot.index.0 < request_index || !ids.any(|id| id.0 == to) {
+        if meta.index.0 < request_index || !ids.any(|id| id.0 == to) {
             self.snapshot_wanted.set(true);
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         }
-        Ok(convert::snapshot_from_wire(&self.snapshot))
+        Ok(convert::snapshot_from_wire(meta, state.clone()))
     }
 }

@@ -6,7 +6,6 @@ use novacron_controlplane_core::outcome::Applied;
 use novacron_protocol::{LogIndex, MemberId};
 use tokio::sync::oneshot;
 
-use super::driver::ReadRefusal;
 use crate::cluster::Written;
 
 /// Why a proposal was not, or perhaps not, done.
@@ -24,6 +23,15 @@ pub enum ProposeRefusal {
     /// This member is stopping.
     #[error("this member is stopping")]
     Stopping,
+}
+
+/// Why a read's index is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadRefusal {
+    #[error("no leader is known")]
+    NoLeader,
+    #[error("too much to do")]
+    Busy,
 }
 
 /// Marks one proposal or read of one life of one member. Never the same twice: raft-rs keeps the
@@ -82,8 +90,16 @@ impl Waiters {
         mark: Mark,
         reply: oneshot::Sender<Result<LogIndex, ReadRefusal>>,
     ) {
-        self.reads.retain(|_, reply| !reply.is_closed());
         self.reads.insert(mark, reply);
+    }
+
+    pub(super) fn reads(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// Forgets reads that nobody waits for any more: their answers may be lost.
+    pub(super) fn forget_given_up(&mut self) {
+        self.reads.retain(|_, reply| !reply.is_closed());
     }
 
     /// Answers whoever proposed the entry with `context`, if it was proposed here.
