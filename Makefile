@@ -37,7 +37,11 @@ demo: ## Run a fleet of 3 members and 3 hosts with real VMs; ONCE=1 takes it dow
 	NOVACRON_BIN_DIR=target/debug $(LAB) demo $(if $(ONCE),--once)
 
 .PHONY: demo-down
-demo-down: ## Take the demo down, and whatever killed labs left behind
+demo-down: ## Take the demo down
+	@[ ! -x $(LAB) ] || $(LAB) down demo
+
+.PHONY: lab-down
+lab-down: ## Take down every lab on this machine, and what killed runs left behind
 	@[ ! -x $(LAB) ] || $(LAB) down --all
 
 .PHONY: test

@@ -259,7 +259,8 @@ fn newest_lines(table: &str, count: usize) -> String {
     kept.fold(String::new(), |text, line| text + line + "\n")
 }
 
-const NAME: &str = "demo";
+/// The lab that the demo runs in.
+pub const NAME: &str = "demo";
 const IMAGE: &str = "tiny";
 const VMS: [&str; 4] = ["web-1", "web-2", "db-1", "cache-1"];
 const AFTER: &str = "after-1";

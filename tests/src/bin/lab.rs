@@ -84,6 +84,7 @@ fn run() -> Result<()> {
             }
             demo::down()
         }
+        Command::Down { name, .. } if name == demo::NAME => demo::down(),
         Command::Down { name, .. } if is_lab_name(&name) => teardown::down(&name),
         Command::Down { name, .. } => bail!("{name:?} cannot be the name of a lab"),
     }
