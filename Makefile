@@ -49,7 +49,6 @@ test: ## Run every test of the workspace, end to end on real QEMU included
 	@scripts/setup.sh build lab
 	$(CARGO) build --workspace --bins
 	export NOVACRON_BIN_DIR="$$PWD/target/debug"
-	packaging/check-config.sh
 	scripts/test.sh --workspace
 
 .PHONY: check
