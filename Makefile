@@ -102,3 +102,7 @@ bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
 package: ## Build the Debian packages into target/debian
 	@scripts/setup.sh build package
 	packaging/build-debs.sh
+
+.PHONY: package-test
+package-test: ## Install the packages in a Debian 12 of its own, under a real systemd
+	@packaging/test-install.sh
