@@ -175,12 +175,27 @@ fn words(path: &str, code: &str, forbidden: &[(&str, &str)]) -> Vec<Violation> {
     found
 }
 
-/// A file that only tests and benchmarks compile.
+/// A file in a directory of tests, benchmarks or examples.
 fn is_test_file(path: &str) -> bool {
-    ["tests", "benches", "examples"]
-        .iter()
-        .any(|dir| path.strip_prefix("tests/").unwrap_or(path).split('/').any(|part| part == *dir))
-        || ["/tests.rs", "/testing.rs"].iter().any(|name| path.ends_with(name))
+    let inside = path.strip_prefix("tests/").unwrap_or(path);
+    ["tests", "benches", "examples"].iter().any(|dir| inside.split('/').any(|part| part == *dir))
+}
+
+/// Files of the modules that the file at `path` declares for tests only.
+pub fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let (dir, name) = path.rsplit_once('/').unwrap_or((".", path));
+    let stem = name.strip_suffix(".rs").unwrap_or(name);
+    let dir = match stem {
+        "lib" | "main" | "mod" => dir.to_owned(),
+        stem => format!("{dir}/{stem}"),
+    };
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines
+        .windows(2)
+        .filter(|pair| pair[0] == "#[cfg(test)]")
+        .filter_map(|pair| pair[1].strip_suffix(';')?.rsplit_once("mod "))
+        .map(|(_, module)| format!("{dir}/{module}.rs"))
+        .collect()
 }
 
 /// What comes before the test module, which by house rule is the last thing in a file.
@@ -310,6 +325,15 @@ mod tests {
         assert_eq!(stray_unwrap("transport/tests/x.rs", text), []);
         assert_eq!(stray_unwrap("tests/tests/x.rs", text), []);
         assert_eq!(stray_unwrap("tests/src/x.rs", text).len(), 1);
+    }
+
+    #[test]
+    fn a_module_for_tests_is_told_from_others() {
+        let text = "mod a;\n#[cfg(test)]\nmod tests;\n#[cfg(test)]\npub(crate) mod fake;\n\
+                    #[cfg(test)]\nmod inline {\n}";
+        let of = |path| test_modules(path, text);
+        assert_eq!(of("cli/src/client.rs"), ["cli/src/client/tests.rs", "cli/src/client/fake.rs"]);
+        assert_eq!(of("cli/src/main.rs"), ["cli/src/tests.rs", "cli/src/fake.rs"]);
     }
 
     #[test]

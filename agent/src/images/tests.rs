@@ -1,3 +1,5 @@
+//! Images are fetched once, whole, and only what their digests say.
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

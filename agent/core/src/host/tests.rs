@@ -1,3 +1,5 @@
+//! What a host decides, event by event, and over random histories.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use novacron_protocol::vm::StopMode;

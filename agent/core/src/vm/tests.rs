@@ -1,3 +1,5 @@
+//! What the owner of one VM decides, and its whole table of transitions.
+
 use super::testing::desired_vm;
 use super::*;
 use novacron_protocol::Generation;

@@ -1,3 +1,5 @@
+//! A log is found again as it was written, and damage is refused.
+
 use super::*;
 use novacron_protocol::limits::COMMAND_BYTES_MAX;
 use novacron_protocol::wire::raft::EntryKind;
