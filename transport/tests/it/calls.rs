@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use novacron_protocol::Digest;
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::call::{CallRefusal, Request, Response};
-use novacron_protocol::{Digest, LogIndex};
 use novacron_transport::{Session, SessionError};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
@@ -33,7 +33,7 @@ fn answer_one(session: &Session, response: Response, body: Bytes) {
 async fn both_sides_may_ask() {
     let pair = Pair::new().await;
     for (asker, answerer) in [(&pair.host, &pair.member), (&pair.member, &pair.host)] {
-        let (asked, answer) = (question(), Response::ReadIndex { index: LogIndex(7) });
+        let (asked, answer) = (question(), Response::Console(vec![7]));
         let answered = async {
             let call = answerer.accept_call().await.unwrap();
             assert_eq!((call.class(), call.request()), (CLASS, &question()));
