@@ -88,3 +88,50 @@ impl Deliveries {
 fn lock(ends: &Ends) -> std::sync::MutexGuard<'_, Vec<(MemberId, SnapshotStatus)>> {
     ends.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use novacron_protocol::wire::raft::Kind;
+    use novacron_protocol::{LogIndex, Term};
+
+    fn to(id: u64) -> Message {
+        Message {
+            kind: Kind::Snapshot,
+            to: MemberId(id),
+            from: MemberId(1),
+            term: Term(1),
+            log_term: Term(0),
+            index: LogIndex(0),
+            entries: vec![],
+            commit: LogIndex(0),
+            commit_term: Term(0),
+            snapshot: None,
+            request_snapshot: LogIndex(0),
+            reject: false,
+            reject_hint: LogIndex(0),
+            context: vec![],
+            priority: 0,
+        }
+    }
+
+    #[test]
+    fn one_is_under_way_to_a_member_and_a_pause_follows_its_end() {
+        let mut deliveries = Deliveries::default();
+        let start = Instant::now();
+        let begin = |deliveries: &mut Deliveries, id, at: Duration| {
+            deliveries.begin(start + at, to(id), Bytes::new())
+        };
+        let first = begin(&mut deliveries, 2, Duration::ZERO).unwrap();
+        assert!(begin(&mut deliveries, 2, PAUSE * 10).is_none(), "one is under way");
+        assert!(begin(&mut deliveries, 3, PAUSE * 10).is_some(), "lost at once");
+        first.settle();
+        let ended = deliveries.take_ended(start + PAUSE * 10);
+        let expected =
+            [(MemberId(3), SnapshotStatus::Failure), (MemberId(2), SnapshotStatus::Finish)];
+        assert_eq!(ended, expected);
+        assert_eq!(deliveries.take_ended(start), []);
+        assert!(begin(&mut deliveries, 2, PAUSE * 10 + PAUSE / 2).is_none(), "too soon");
+        assert!(begin(&mut deliveries, 2, PAUSE * 11).is_some());
+    }
+}

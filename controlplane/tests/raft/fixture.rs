@@ -22,43 +22,45 @@ use novacron_protocol::{
 use uuid::Uuid;
 
 /// Where the first member of a test's group begins.
-pub const FIRST_INDEX: LogIndex = LogIndex(1);
-pub const FIRST_TERM: Term = Term(1);
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const FIRST_INDEX: LogIndex = LogIndex(1);
+pub(crate) const FIRST_TERM: Term = Term(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Delivers messages between drivers, but for those that are cut off.
 #[derive(Clone, Default)]
-pub struct Net {
-    pub inner: Arc<Mutex<Inner>>,
+pub(crate) struct Net {
+    pub(crate) inner: Arc<Mutex<Inner>>,
 }
 
 #[derive(Default)]
-pub struct Inner {
+pub(crate) struct Inner {
     handles: BTreeMap<MemberId, Handle>,
     cut: BTreeSet<MemberId>,
-    pub snapshots: u32,
+    pub(crate) snapshots: u32,
+    /// Snapshots get lost, known to their sender.
+    pub(crate) lose_snapshots: bool,
 }
 
 impl Net {
-    pub fn handle(&self, id: MemberId) -> Handle {
+    pub(crate) fn handle(&self, id: MemberId) -> Handle {
         self.inner.lock().unwrap().handles[&id].clone()
     }
 
-    pub fn cut(&self, id: MemberId) {
+    pub(crate) fn cut(&self, id: MemberId) {
         self.inner.lock().unwrap().cut.insert(id);
     }
 
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.inner.lock().unwrap().cut.clear();
     }
 
-    pub fn route(&self, from: MemberId, to: MemberId) -> Option<Handle> {
+    pub(crate) fn route(&self, from: MemberId, to: MemberId) -> Option<Handle> {
         let inner = self.inner.lock().unwrap();
         let open = !inner.cut.contains(&from) && !inner.cut.contains(&to);
         inner.handles.get(&to).filter(|_| open).cloned()
     }
 
-    pub fn leader(&self) -> Option<MemberId> {
+    pub(crate) fn leader(&self) -> Option<MemberId> {
         let inner = self.inner.lock().unwrap();
         let leads = |(id, handle): (&MemberId, &Handle)| {
             let status = *handle.status().borrow();
@@ -68,7 +70,7 @@ impl Net {
     }
 }
 
-pub struct Wire {
+pub(crate) struct Wire {
     net: Net,
     own: MemberId,
     runtime: tokio::runtime::Handle,
@@ -87,7 +89,12 @@ impl Outbound for Wire {
 
     fn send_snapshot(&mut self, delivery: SnapshotDelivery) {
         let Some(handle) = self.net.route(self.own, delivery.message.to) else { return };
-        self.net.inner.lock().unwrap().snapshots += 1;
+        let mut inner = self.net.inner.lock().unwrap();
+        inner.snapshots += 1;
+        if inner.lose_snapshots {
+            return;
+        }
+        drop(inner);
         self.runtime.spawn(async move {
             let (message, state) = (delivery.message.clone(), delivery.state.clone());
             if handle.handle_snapshot(message, state).await.is_ok() {
@@ -97,29 +104,42 @@ impl Outbound for Wire {
     }
 }
 
-/// A log in memory that can be looked at in the middle of a life, as a `kill -9` would leave it.
+/// A log in memory that can be looked at in the middle of a life, as a `kill -9` would leave it:
+/// whole after every call.
 #[derive(Debug, Clone, Default)]
-pub struct Kept(pub Arc<Mutex<Loaded>>);
+pub(crate) struct Kept(pub(crate) Arc<Mutex<Loaded>>);
+
+impl Kept {
+    /// What a start would find now.
+    pub(crate) fn loaded(&self) -> Loaded {
+        let Loaded { hard_state, snapshot, entries } = self.0.lock().unwrap().clone();
+        Loaded::assemble(hard_state, snapshot, entries).unwrap()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Loaded)) -> Result<(), StoreError> {
+        change(&mut self.0.lock().unwrap());
+        self.loaded();
+        Ok(())
+    }
+}
 
 impl LogStore for Kept {
     fn load(&mut self) -> Result<Loaded, StoreError> {
-        let Loaded { hard_state, snapshot, entries } = self.0.lock().unwrap().clone();
-        Ok(Loaded::assemble(hard_state, snapshot, entries).unwrap())
+        Ok(self.loaded())
     }
 
     fn append(&mut self, entries: &[Entry], hard: Option<HardState>) -> Result<(), StoreError> {
-        let mut kept = self.0.lock().unwrap();
-        if let Some(first) = entries.first() {
-            kept.entries.retain(|entry| entry.index < first.index);
-            kept.entries.extend_from_slice(entries);
-        }
-        kept.hard_state = hard.unwrap_or(kept.hard_state);
-        Ok(())
+        self.change(|kept| {
+            if let Some(first) = entries.first() {
+                kept.entries.retain(|entry| entry.index < first.index);
+                kept.entries.extend_from_slice(entries);
+            }
+            kept.hard_state = hard.unwrap_or(kept.hard_state);
+        })
     }
 
     fn save_snapshot(&mut self, snapshot: &StoredSnapshot) -> Result<(), StoreError> {
-        self.0.lock().unwrap().snapshot = snapshot.clone();
-        Ok(())
+        self.change(|kept| kept.snapshot = snapshot.clone())
     }
 
     fn install_snapshot(
@@ -127,79 +147,60 @@ impl LogStore for Kept {
         snapshot: &StoredSnapshot,
         hard_state: HardState,
     ) -> Result<(), StoreError> {
-        let entries = Vec::new();
-        *self.0.lock().unwrap() = Loaded { hard_state, snapshot: snapshot.clone(), entries };
-        Ok(())
+        let snapshot = snapshot.clone();
+        self.change(|kept| *kept = Loaded { hard_state, snapshot, entries: Vec::new() })
     }
 
     fn compact(&mut self, index: LogIndex) -> Result<(), StoreError> {
-        self.0.lock().unwrap().entries.retain(|entry| entry.index > index);
-        Ok(())
+        self.change(|kept| kept.entries.retain(|entry| entry.index > index))
     }
 }
 
 /// A group of drivers, each with a log in a directory of its own.
-pub struct Group {
-    pub net: Net,
+pub(crate) struct Group {
+    pub(crate) net: Net,
     dir: tempfile::TempDir,
     threads: BTreeMap<MemberId, std::thread::JoinHandle<()>>,
 }
 
 impl Group {
     /// Member 1 alone, as `init` makes it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let group = Self {
             net: Net::default(),
             dir: tempfile::tempdir().unwrap(),
             threads: BTreeMap::new(),
         };
-        let mut state = State::default();
-        state.apply(FIRST_INDEX, &Envelope::system(Timestamp(1), initialise())).unwrap();
-        let configuration = Configuration { voters: vec![MemberId(1)], ..Default::default() };
-        let snapshot = StoredSnapshot {
-            meta: SnapshotMeta { index: FIRST_INDEX, term: FIRST_TERM, configuration },
-            state: state.to_snapshot().unwrap().into(),
-        };
-        let hard_state = HardState { term: FIRST_TERM, vote: None, commit: FIRST_INDEX };
+        let (snapshot, hard_state) = first_snapshot();
         SledStore::create(&group.log(MemberId(1)), &snapshot, hard_state).unwrap();
         group
     }
 
-    pub fn log(&self, id: MemberId) -> PathBuf {
+    pub(crate) fn log(&self, id: MemberId) -> PathBuf {
         self.dir.path().join(id.to_string())
     }
 
-    pub fn start(&mut self, id: MemberId) {
+    pub(crate) fn start(&mut self, id: MemberId) {
         let store = SledStore::open(&self.log(id)).unwrap();
         self.start_on(id, Box::new(store));
     }
 
-    pub fn start_on(&mut self, id: MemberId, store: Box<dyn LogStore>) {
-        let options = DriverOptions {
-            member: id,
-            tick: Duration::from_millis(10),
-            election_ticks: 20,
-            heartbeat_ticks: 2,
-            snapshot_every: 100,
-            keep_entries: 10,
-            nonce: rand::random(),
-        };
-        let runtime = tokio::runtime::Handle::current();
-        let wire = Wire { net: self.net.clone(), own: id, runtime };
-        let (driver, handle) = Driver::open(options, store, wire).unwrap();
+    pub(crate) fn start_on(&mut self, id: MemberId, store: Box<dyn LogStore>) {
+        let (driver, handle) = open(&self.net, id, store);
         self.net.inner.lock().unwrap().handles.insert(id, handle);
         self.threads.insert(id, std::thread::spawn(move || driver.run().unwrap()));
     }
 
-    pub fn stop(&mut self, id: MemberId) {
+    pub(crate) fn stop(&mut self, id: MemberId) {
         let handle = self.net.inner.lock().unwrap().handles.remove(&id).unwrap();
         handle.stop();
         drop(handle);
-        self.threads.remove(&id).unwrap().join().unwrap();
+        let end = self.threads.remove(&id).unwrap().join();
+        assert!(end.is_ok() || std::thread::panicking(), "the driver of {id} panicked");
     }
 
     /// Three voters.
-    pub async fn of_three() -> Self {
+    pub(crate) async fn of_three() -> Self {
         let mut group = Self::new();
         group.start(MemberId(1));
         group.grow(&[MemberId(2), MemberId(3)]).await;
@@ -207,7 +208,7 @@ impl Group {
     }
 
     /// Lets further members in.
-    pub async fn grow(&mut self, ids: &[MemberId]) {
+    pub(crate) async fn grow(&mut self, ids: &[MemberId]) {
         let group = self;
         for id in ids.iter().copied() {
             let hard_state = HardState::default();
@@ -224,7 +225,7 @@ impl Group {
     }
 
     /// Asks until the member's role in the state is `wanted`; `None` is gone.
-    pub async fn change(&self, change: MembershipChange, wanted: Option<MemberRole>) {
+    pub(crate) async fn change(&self, change: MembershipChange, wanted: Option<MemberRole>) {
         let (MembershipChange::AddLearner(id)
         | MembershipChange::Promote(id)
         | MembershipChange::Remove(id)) = change;
@@ -244,12 +245,12 @@ impl Group {
         .await;
     }
 
-    pub async fn write(&self, n: u64) -> LogIndex {
+    pub(crate) async fn write(&self, n: u64) -> LogIndex {
         self.propose(create_user(n)).await
     }
 
     /// Proposes at whoever leads until it is applied.
-    pub async fn propose(&self, envelope: Envelope) -> LogIndex {
+    pub(crate) async fn propose(&self, envelope: Envelope) -> LogIndex {
         let command = envelope.encode().unwrap();
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -266,13 +267,41 @@ impl Group {
         panic!("{envelope:?} was not acknowledged");
     }
 
-    pub async fn wait_applied(&self, id: MemberId, index: LogIndex) -> State {
+    pub(crate) async fn wait_applied(&self, id: MemberId, index: LogIndex) -> State {
         eventually(|| {
             let state = self.net.handle(id).state().borrow().clone();
             (state.applied() >= index).then_some(state)
         })
         .await
     }
+}
+
+/// A driver with that log, not running yet.
+pub(crate) fn open(net: &Net, id: MemberId, store: Box<dyn LogStore>) -> (Driver<Wire>, Handle) {
+    let options = DriverOptions {
+        member: id,
+        tick: Duration::from_millis(10),
+        election_ticks: 20,
+        heartbeat_ticks: 2,
+        snapshot_every: 100,
+        keep_entries: 10,
+        nonce: rand::random(),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let wire = Wire { net: net.clone(), own: id, runtime };
+    Driver::open(options, store, wire).unwrap()
+}
+
+/// What a member of its own begins with: a voter, alone.
+pub(crate) fn first_snapshot() -> (StoredSnapshot, HardState) {
+    let mut state = State::default();
+    state.apply(FIRST_INDEX, &Envelope::system(Timestamp(1), initialise())).unwrap();
+    let configuration = Configuration { voters: vec![MemberId(1)], ..Default::default() };
+    let snapshot = StoredSnapshot {
+        meta: SnapshotMeta { index: FIRST_INDEX, term: FIRST_TERM, configuration },
+        state: state.to_snapshot().unwrap().into(),
+    };
+    (snapshot, HardState { term: FIRST_TERM, vote: None, commit: FIRST_INDEX })
 }
 
 impl Drop for Group {
@@ -284,7 +313,7 @@ impl Drop for Group {
     }
 }
 
-pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -295,7 +324,7 @@ pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub fn initialise() -> Command {
+pub(crate) fn initialise() -> Command {
     let address = |port| ([127, 0, 0, 1], port).into();
     Command::Initialise {
         cluster: ClusterId::from_uuid(Uuid::from_u128(1)),
@@ -310,11 +339,11 @@ pub fn initialise() -> Command {
     }
 }
 
-pub fn token(id: MemberId) -> TokenId {
+pub(crate) fn token(id: MemberId) -> TokenId {
     TokenId::from_uuid(Uuid::from_u128(u128::from(id.0)))
 }
 
-pub fn create_token(id: MemberId) -> Envelope {
+pub(crate) fn create_token(id: MemberId) -> Envelope {
     let token = NewToken {
         id: token(id),
         role: JoinRole::Member,
@@ -325,7 +354,7 @@ pub fn create_token(id: MemberId) -> Envelope {
     Envelope::system(Timestamp(1), Command::CreateToken(token))
 }
 
-pub fn redeem(id: MemberId) -> Envelope {
+pub(crate) fn redeem(id: MemberId) -> Envelope {
     let address = |port| ([127, 0, 0, 1], port).into();
     let port = u16::try_from(id.0).unwrap() * 10;
     let redemption = Redemption {
@@ -340,7 +369,7 @@ pub fn redeem(id: MemberId) -> Envelope {
     Envelope::system(Timestamp(1), Command::Redeem(redemption))
 }
 
-pub fn user(n: u64) -> NewUser {
+pub(crate) fn user(n: u64) -> NewUser {
     NewUser {
         id: UserId::from_uuid(Uuid::from_u128(u128::from(n) + 10)),
         name: format!("user-{n}").parse().unwrap(),
@@ -349,7 +378,7 @@ pub fn user(n: u64) -> NewUser {
     }
 }
 
-pub fn create_user(n: u64) -> Envelope {
+pub(crate) fn create_user(n: u64) -> Envelope {
     let key = RequestKey {
         id: RequestId::from_uuid(Uuid::from_u128(u128::from(n))),
         fingerprint: Digest([0; 32]),
