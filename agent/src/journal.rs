@@ -10,6 +10,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bincode::{Decode, Encode};
 use novacron_agent_core::{Journal, Persist};
@@ -66,6 +68,9 @@ const MARK: &str = "mark";
 const CACHE_BYTES: u64 = 1 << 20;
 /// sled keeps a few buffers of this size; a larger record goes to a file of its own.
 const SEGMENT_BYTES: usize = 64 << 10;
+/// How long another user of the journal may take to let go of it, and the pause between two looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Duration = Duration::from_millis(5);
 
 impl JournalStore {
     /// Opens the journal in `dir`, or begins one if there is none.
@@ -74,14 +79,13 @@ impl JournalStore {
             |error: io::Error| JournalError::Io { dir: dir.to_owned(), detail: error.to_string() };
         fs::create_dir_all(dir).map_err(io)?;
         let mark = read_mark(dir)?;
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(dir.join("store"))
             .cache_capacity(CACHE_BYTES)
             .segment_size(SEGMENT_BYTES)
             .mode(sled::Mode::LowSpace)
-            .flush_every_ms(None)
-            .open()
-            .map_err(|error| store_error(dir, error))?;
+            .flush_every_ms(None);
+        let db = open_unlocked(&config).map_err(|error| store_error(dir, error))?;
         let (held, sequence) = load(&db, dir)?;
         if mark.is_some_and(|mark| sequence < mark) {
             let detail = format!("its newest change is missing: it ends at {sequence}");
@@ -146,6 +150,22 @@ impl JournalStore {
 }
 
 /// Everything in the store, checked against its header; an empty one without a header is new.
+/// Opens sled, waiting for its lock: threads of its last user, or a child between fork and exec,
+/// hold that a moment longer.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("lock") && Instant::now() < deadline =>
+            {
+                thread::sleep(LOCK_RETRY);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 fn load(db: &sled::Db, dir: &Path) -> Result<(Journal, u64), JournalError> {
     let mut journal = Journal::default();
     let mut header: Option<Header> = None;
