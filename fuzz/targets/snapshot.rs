@@ -9,6 +9,6 @@ use novacron_fuzz::sealed;
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = State::from_snapshot(bytes);
     let Ok(state) = State::from_snapshot(&sealed(SNAPSHOT_VERSION, bytes)) else { return };
-    let again = State::from_snapshot(&state.to_snapshot()).expect("our own snapshot opens");
+    let again = State::from_snapshot(&state.to_snapshot().expect("it fitted")).expect("ours opens");
     assert_eq!(again.to_snapshot(), state.to_snapshot());
 });
