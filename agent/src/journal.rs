@@ -7,7 +7,7 @@
 //! the mark: both are refused, because acting on an old desired set would undo what somebody asked
 //! for. A damaged journal is never repaired and never reset.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -63,6 +63,7 @@ const FORMAT: u16 = 1;
 const HEADER: &[u8] = b"header";
 const VM: u8 = b'v';
 const RESTARTS: u8 = b'r';
+const STORE: &str = "store";
 const MARK: &str = "mark";
 /// The content is read once, at start: no need to keep pages of it.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -80,7 +81,7 @@ impl JournalStore {
         fs::create_dir_all(dir).map_err(io)?;
         let mark = read_mark(dir)?;
         let config = sled::Config::new()
-            .path(dir.join("store"))
+            .path(dir.join(STORE))
             .cache_capacity(CACHE_BYTES)
             .segment_size(SEGMENT_BYTES)
             .mode(sled::Mode::LowSpace)
@@ -106,12 +107,24 @@ impl JournalStore {
         let batch = self.batch(&next).map_err(|error| self.io(error.to_string()))?;
         self.db.apply_batch(batch).map_err(|error| store_error(&self.dir, error))?;
         self.db.flush().map_err(|error| store_error(&self.dir, error))?;
+        self.sync().map_err(|error| self.io(error.to_string()))?;
         self.held = next;
         self.sequence += 1;
         let mark =
             record::seal(FORMAT, &self.sequence).map_err(|error| self.io(error.to_string()))?;
         files::replace(&self.dir.join(MARK), &mark, files::Sync::Yes)
             .map_err(|error| self.io(error.to_string()))
+    }
+
+    /// Has on the disk what sled has flushed: its own flush is `sync_file_range`, which reaches
+    /// neither the file's length nor the disk's cache, and no file of a large record.
+    fn sync(&self) -> io::Result<()> {
+        let store = self.dir.join(STORE);
+        File::open(store.join("db"))?.sync_data()?;
+        for large in fs::read_dir(store.join("blobs")).into_iter().flatten() {
+            File::open(large?.path())?.sync_data()?;
+        }
+        Ok(())
     }
 
     /// The records in which `next` differs from what is held, and its header.
@@ -149,7 +162,6 @@ impl JournalStore {
     }
 }
 
-/// Everything in the store, checked against its header; an empty one without a header is new.
 /// Opens sled, waiting for its lock: threads of its last user, or a child between fork and exec,
 /// hold that a moment longer.
 fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
@@ -166,6 +178,7 @@ fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
     }
 }
 
+/// Everything in the store, checked against its header; an empty one without a header is new.
 fn load(db: &sled::Db, dir: &Path) -> Result<(Journal, u64), JournalError> {
     let mut journal = Journal::default();
     let mut header: Option<Header> = None;

@@ -49,7 +49,7 @@ enum ConfigCommand {
 
 #[derive(Args)]
 struct ConfigFile {
-    /// The configuration; files in `conf.d` beside it and `NOVACRON_*` variables override it.
+    /// The configuration; files in `agent.d` beside it and `NOVACRON_*` variables override it.
     #[arg(long = "config", value_name = "FILE", default_value = "/etc/novacron/agent.toml")]
     path: PathBuf,
 }

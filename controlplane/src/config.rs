@@ -83,8 +83,10 @@ impl Default for AgentsConfig {
 }
 
 impl Default for CertificatesConfig {
+    /// A host that is cut off for longer than this cannot come back by itself. A week outlasts most
+    /// outages; an identity that must go at once is revoked.
     fn default() -> Self {
-        Self { life_s: 24 * 3600 }
+        Self { life_s: 7 * 24 * 3600 }
     }
 }
 

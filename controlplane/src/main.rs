@@ -60,7 +60,7 @@ enum ConfigVerb {
 
 #[derive(Debug, clap::Args)]
 struct Source {
-    /// The configuration file; `conf.d/*.toml` beside it and NOVACRON_* variables override it
+    /// The configuration file; `controlplane.d/*.toml` beside it and NOVACRON_* variables override it
     #[arg(long, default_value = "/etc/novacron/controlplane.toml")]
     config: PathBuf,
 }

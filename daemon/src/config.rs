@@ -1,4 +1,5 @@
-//! Configuration: a TOML file, then `conf.d/*.toml` beside it by name, then the environment.
+//! Configuration: a TOML file, then `*.toml` in the directory beside it that is named after it
+//! (`agent.d` for `agent.toml`), by name, then the environment.
 //!
 //! Later sources override single keys of earlier ones. `NOVACRON_RAFT__TICK_MS=20` sets `tick_ms` of
 //! `[raft]`. A key that nobody knows is an error, not a surprise.
@@ -53,9 +54,10 @@ fn read(path: &Path) -> Result<Table, ConfigError> {
     })
 }
 
-/// `conf.d/*.toml` beside `path`, sorted by name.
+/// The files that override single keys of `path`, sorted by name. Each daemon has a directory of
+/// its own: one does not know the keys of the other.
 fn fragments(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let dir = path.with_file_name("conf.d");
+    let dir = path.with_extension("d");
     let entries = match std::fs::read_dir(&dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -147,8 +149,8 @@ mod tests {
     fn later_sources_override_single_keys() {
         let dir = tempfile::tempdir().unwrap();
         let path = example(dir.path());
-        write(dir.path(), "conf.d/20.toml", "name = 'c'");
-        write(dir.path(), "conf.d/10.toml", "name = 'b'\n[raft]\ntick_ms = 2");
+        write(dir.path(), "x.d/20.toml", "name = 'c'");
+        write(dir.path(), "x.d/10.toml", "name = 'b'\n[raft]\ntick_ms = 2");
         let variables = [
             ("NOVACRON_RAFT__HEARTBEAT_TICKS".to_owned(), "3".to_owned()),
             ("HOME".into(), "/".into()),
