@@ -41,7 +41,7 @@ use crate::metrics::HostSampler;
 use crate::pool::Pool;
 use crate::uplink::{Uplink, Word};
 use crate::vm_files::{VmFiles, make_dir};
-use executor::Executor;
+use executor::{Executor, Ticket};
 use reporter::{Hearing, Reporter};
 
 /// Why an agent cannot start, or cannot go on.
@@ -70,6 +70,7 @@ pub(crate) enum Input {
     Observed(Result<Vec<Domain>, HypervisorError>),
     TaskDone {
         vm: VmId,
+        ticket: Ticket,
         outcome: Outcome,
     },
     Hypervisor(HypervisorEvent),
@@ -236,7 +237,9 @@ impl Agent {
                 self.note_lost(&error);
                 self.core.handle_unobserved(now);
             }
-            Input::TaskDone { vm, outcome } => self.handle_task_done(now, vm, outcome),
+            Input::TaskDone { vm, ticket, outcome } => {
+                self.handle_task_done(now, vm, ticket, outcome);
+            }
             Input::Hypervisor(HypervisorEvent::Domain(vm)) => {
                 self.core.handle_domain_event(now, vm);
             }
@@ -252,12 +255,14 @@ impl Agent {
         Ok(())
     }
 
-    fn handle_task_done(&mut self, now: Duration, vm: VmId, outcome: Outcome) {
+    fn handle_task_done(&mut self, now: Duration, vm: VmId, ticket: Ticket, outcome: Outcome) {
+        if !self.executor.handle_task_done(vm, ticket) {
+            return;
+        }
         match &outcome {
             Outcome::Refused(reason) => tracing::warn!(%vm, reason, "a VM's task failed"),
             other => tracing::debug!(%vm, outcome = ?other, "ends"),
         }
-        self.executor.handle_task_done(vm);
         self.core.handle_task_done(now, vm, outcome);
     }
 
