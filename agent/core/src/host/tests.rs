@@ -160,6 +160,9 @@ struct World {
     domains: BTreeMap<VmId, DomainState>,
     accepted: DesiredSet,
     restarts_asked: BTreeMap<VmId, u32>,
+    /// VMs that were ever asked for, and those that have left since.
+    asked: BTreeSet<VmId>,
+    left: BTreeSet<VmId>,
     writing: Option<Persist>,
     looking: bool,
     tasks: BTreeMap<VmId, Task>,
@@ -175,6 +178,8 @@ impl World {
             domains: BTreeMap::new(),
             accepted: DesiredSet::default(),
             restarts_asked: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            left: BTreeSet::new(),
             writing: None,
             looking: false,
             tasks: BTreeMap::new(),
@@ -244,7 +249,13 @@ impl World {
                 (*id, vm)
             })
             .collect();
-        self.accepted = set(generation, vms.into_values().collect());
+        // A VM that has left a host's set never comes back to it: ids are not used again.
+        let vms: Vec<DesiredVm> =
+            vms.into_values().filter(|vm| !self.left.contains(&vm.id)).collect();
+        let had = self.asked.iter().copied();
+        self.left.extend(had.filter(|id| vms.iter().all(|vm| vm.id != *id)));
+        self.asked.extend(vms.iter().map(|vm| vm.id));
+        self.accepted = set(generation, vms);
         let acceptance = self.host.handle_desired(self.now, self.accepted.clone());
         assert_eq!(acceptance, Ok(Acceptance::Accepted));
     }
