@@ -2,6 +2,7 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`acp`] | how fast a connection may send |
 //! | [`backoff`] | how long to wait before the next dial |
 //! | [`certificate`] | when to renew a certificate, and when to try again |
 //! | [`class`] | what is sent next, and how much of each class may wait |
@@ -13,6 +14,7 @@
 //!
 //! [`Timestamp`]: novacron_protocol::Timestamp
 
+pub mod acp;
 pub mod backoff;
 pub mod certificate;
 pub mod class;
