@@ -1,8 +1,7 @@
-//! What is sent next, and how much of each class may wait.
+//! How much of each class may wait, and the order in which what was received is handed out.
 //!
-//! This is the seam of the adaptive stream scheduler (ASS). The first policy is fixed: strict
-//! priority in the order of [`Class::ALL`], with room per class. The transport asks here and
-//! decides nothing itself.
+//! What is sent next is decided by [`crate::ass`]. Here is the fixed part: room per class, and
+//! strict priority in the order of [`Class::ALL`] where nothing has to be shared.
 
 use novacron_protocol::limits::{CLASS_QUEUE_MESSAGES, FRAME_BYTES_MAX};
 use novacron_protocol::wire::Class;

@@ -3,9 +3,10 @@
 //! | module | decides |
 //! |---|---|
 //! | [`acp`] | how fast a connection may send |
+//! | [`ass`] | which class of a connection sends next, how much, and why |
 //! | [`backoff`] | how long to wait before the next dial |
 //! | [`certificate`] | when to renew a certificate, and when to try again |
-//! | [`class`] | what is sent next, and how much of each class may wait |
+//! | [`class`] | how much of each class may wait |
 //! | [`header`] | what the first byte of a stream says |
 //! | [`link`] | what one link to a member does next |
 //!
@@ -15,6 +16,7 @@
 //! [`Timestamp`]: novacron_protocol::Timestamp
 
 pub mod acp;
+pub mod ass;
 pub mod backoff;
 pub mod certificate;
 pub mod class;
