@@ -11,6 +11,8 @@ ONCE ?=
 # `make chaos ROUNDS=50 SEED=7` replays a run.
 ROUNDS ?= 50
 SEED ?=
+# `make fresh-test REVISION=v1.0` tries another commit than HEAD.
+REVISION ?= HEAD
 # `make bench-fleet QUICK=1` takes under ten minutes instead of half an hour.
 QUICK ?=
 
@@ -106,3 +108,7 @@ package: ## Build the Debian packages into target/debian
 .PHONY: package-test
 package-test: ## Install the packages in a Debian 12 of its own, under a real systemd
 	@packaging/test-install.sh
+
+.PHONY: fresh-test
+fresh-test: ## Run the demo and every test in a fresh Debian 12; REVISION=HEAD
+	@scripts/fresh-system.sh $(REVISION)
