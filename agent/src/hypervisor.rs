@@ -47,6 +47,9 @@ pub trait Hypervisor: Send + Sync + fmt::Debug {
     /// Removes a domain that is off; one that is not there is no error.
     fn undefine(&self, vm: VmId) -> Result<(), HypervisorError>;
 
+    /// A call hangs and was given up; those to come must not meet what it hangs on.
+    fn handle_hang(&self) {}
+
     /// Whether domains boot from files, which must be there before they are defined.
     fn needs_images(&self) -> bool;
 }

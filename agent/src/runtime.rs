@@ -8,6 +8,7 @@
 //! The loop never blocks. Losing members, one or all, is only a link event: VMs go on. Starting and
 //! stopping the agent touches no VM: the core begins with a look.
 
+mod calls;
 mod executor;
 mod reporter;
 
@@ -41,7 +42,8 @@ use crate::metrics::HostSampler;
 use crate::pool::Pool;
 use crate::uplink::{Uplink, Word};
 use crate::vm_files::{VmFiles, make_dir};
-use executor::{Executor, Ticket};
+use calls::{Calls, Question};
+use executor::Executor;
 use reporter::{Hearing, Reporter};
 
 /// Why an agent cannot start, or cannot go on.
@@ -70,7 +72,6 @@ pub(crate) enum Input {
     Observed(Result<Vec<Domain>, HypervisorError>),
     TaskDone {
         vm: VmId,
-        ticket: Ticket,
         outcome: Outcome,
     },
     Hypervisor(HypervisorEvent),
@@ -116,8 +117,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
 
     let clock = Clock::start();
     let needs_images = hypervisor.needs_images();
+    let calls = Calls::new(pool, inputs_tx.clone());
     let executor =
-        Executor::new(pool, needs_images, images, vms, &uplink, journal, inputs_tx.clone());
+        Executor::new(calls, needs_images, images, vms, &uplink, journal, inputs_tx.clone());
     let name = config.host_name().map_err(RunError::Config)?;
     tracing::info!(host = %host_id, %name, generation = %found.desired.generation, "agent starts");
     let mut agent = Agent {
@@ -202,7 +204,7 @@ impl Agent {
                 Some(word) = words_rx.recv() => self.handle_word(word, uplink),
                 () = sleep_until(timeout) => self.core.handle_timeout(self.clock.now()),
                 _ = heartbeats.tick() => self.reporter.beat(uplink, self.heartbeat()),
-                _ = samples.tick() => self.executor.begin_counters(),
+                _ = samples.tick() => self.begin_sample(uplink),
                 _ = upkeep.tick() => self.keep_up(),
             }
         }
@@ -230,40 +232,51 @@ impl Agent {
                 if back || !self.described {
                     tracing::info!(domains = domains.len(), "the hypervisor answers");
                     self.described = true;
-                    self.executor.begin_about();
+                    self.executor.calls.describe();
                 }
             }
             Input::Observed(Err(error)) => {
                 self.note_lost(&error);
                 self.core.handle_unobserved(now);
             }
-            Input::TaskDone { vm, ticket, outcome } => {
-                self.handle_task_done(now, vm, ticket, outcome);
-            }
+            Input::TaskDone { vm, outcome } => self.handle_task_done(now, vm, outcome),
             Input::Hypervisor(HypervisorEvent::Domain(vm)) => {
                 self.core.handle_domain_event(now, vm);
             }
             Input::Hypervisor(HypervisorEvent::Lost) => self.core.handle_hypervisor_lost(now),
-            Input::About(Ok(about)) => self.inventory = Some(self.inventory_of(about)),
-            Input::About(Err(error)) => {
-                self.described = false;
-                tracing::warn!(%error, "the hypervisor does not describe itself");
-            }
+            Input::About(about) => self.handle_about(about),
             Input::Counters(counters) => self.handle_counters(now, counters, uplink),
             Input::Alive(answer) => drop(answer.send(())),
         }
         Ok(())
     }
 
-    fn handle_task_done(&mut self, now: Duration, vm: VmId, ticket: Ticket, outcome: Outcome) {
-        if !self.executor.handle_task_done(vm, ticket) {
-            return;
-        }
+    fn handle_task_done(&mut self, now: Duration, vm: VmId, outcome: Outcome) {
+        self.executor.handle_task_done(vm);
         match &outcome {
             Outcome::Refused(reason) => tracing::warn!(%vm, reason, "a VM's task failed"),
             other => tracing::debug!(%vm, outcome = ?other, "ends"),
         }
         self.core.handle_task_done(now, vm, outcome);
+    }
+
+    fn handle_about(&mut self, about: Result<About, HypervisorError>) {
+        self.executor.calls.handle_described();
+        match about {
+            Ok(about) => self.inventory = Some(self.inventory_of(about)),
+            Err(error) => {
+                self.described = false;
+                tracing::warn!(%error, "the hypervisor does not describe itself");
+            }
+        }
+    }
+
+    /// Begins a sample of the host and its VMs: of the host alone where the hypervisor is silent.
+    fn begin_sample(&mut self, uplink: &Uplink) {
+        let is_there = self.core.hypervisor() == HypervisorHealth::Ready;
+        if !is_there || self.executor.calls.count() == Question::Unanswered {
+            self.tell_sample(BTreeMap::new(), uplink);
+        }
     }
 
     fn handle_counters(
@@ -272,13 +285,20 @@ impl Agent {
         counters: Result<BTreeMap<VmId, VmCounters>, HypervisorError>,
         uplink: &Uplink,
     ) {
-        let mut counters = counters.unwrap_or_else(|error| {
+        self.executor.calls.handle_counted();
+        let counters = counters.unwrap_or_else(|error| {
             if matches!(error, HypervisorError::Unreachable(_)) {
                 self.note_lost(&error);
                 self.core.handle_hypervisor_lost(now);
             }
             BTreeMap::new()
         });
+        self.tell_sample(counters, uplink);
+    }
+
+    /// Tells a member what the host and its VMs, counted as in `counters`, use.
+    fn tell_sample(&mut self, mut counters: BTreeMap<VmId, VmCounters>, uplink: &Uplink) {
+        let now = self.clock.now();
         counters.retain(|vm, _| self.core.owns(*vm));
         let host = self.sampler.handle_sample(now);
         let vms = self.rates.handle_counters(now, counters);
@@ -371,7 +391,7 @@ impl Agent {
     }
 
     fn keep_up(&mut self) {
-        self.executor.begin_about();
+        self.executor.calls.describe();
         self.executor.collect(self.core.files_in_use());
     }
 

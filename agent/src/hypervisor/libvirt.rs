@@ -10,7 +10,7 @@ mod kvm;
 mod stats;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use novacron_agent_core::Domain;
 use novacron_agent_core::telemetry::VmCounters;
@@ -30,7 +30,7 @@ pub struct Libvirt {
     acceleration: Acceleration,
     sink: EventSink,
     connection: Mutex<Option<Arc<Connection>>>,
-    domain_type: Mutex<Option<DomainType>>,
+    domain_type: OnceLock<DomainType>,
 }
 
 impl Libvirt {
@@ -40,7 +40,7 @@ impl Libvirt {
             acceleration,
             sink,
             connection: Mutex::new(None),
-            domain_type: Mutex::new(None),
+            domain_type: OnceLock::new(),
         }
     }
 
@@ -60,40 +60,52 @@ impl Libvirt {
     }
 
     fn connection(&self) -> Result<Arc<Connection>, HypervisorError> {
-        let mut held = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = held.as_ref().filter(|connection| connection.is_alive()) {
-            return Ok(Arc::clone(connection));
+        if let Some(connection) = self.held() {
+            return Ok(connection);
         }
-        *held = None;
-        let connection = Connection::open(&self.uri, Arc::clone(&self.sink))
+        // Opened without the lock: where opening hangs, the calls after it must not.
+        let opened = Connection::open(&self.uri, Arc::clone(&self.sink))
             .map_err(|error| HypervisorError::Unreachable(error.message().to_owned()))?;
-        let connection = Arc::new(connection);
-        *held = Some(Arc::clone(&connection));
+        let opened = Arc::new(opened);
+        let mut held = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = Arc::clone(held.get_or_insert_with(|| Arc::clone(&opened)));
+        drop(held);
         footprint::release_untouched_pages();
         Ok(connection)
     }
 
+    /// The connection, unless it is known to be gone.
+    fn held(&self) -> Option<Arc<Connection>> {
+        let mut held = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let (live, gone) = match held.take() {
+            Some(connection) if connection.is_alive() => (Some(connection), None),
+            gone => (None, gone),
+        };
+        held.clone_from(&live);
+        drop(held);
+        // Closing it may take a while.
+        drop(gone);
+        live
+    }
+
     fn forget(&self, lost: &Arc<Connection>) {
         let mut held = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, lost)) {
-            *held = None;
-        }
+        held.take_if(|connection| Arc::ptr_eq(connection, lost));
     }
 
     /// How guests are run here; found out once, because it takes a probe.
     fn domain_type(&self, connection: &Connection) -> Result<DomainType, CallError> {
-        let mut known = self.domain_type.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = *known {
-            return Ok(known);
+        if let Some(known) = self.domain_type.get() {
+            return Ok(*known);
         }
         let found = match self.acceleration {
             _ if self.uri.starts_with("test:") => DomainType::Test,
             Acceleration::Kvm => DomainType::Kvm,
             Acceleration::Tcg => DomainType::Tcg,
+            // Two that probe at once cost a moment; one that waits for a hung one would hang too.
             Acceleration::Auto => probe_acceleration(connection)?,
         };
-        *known = Some(found);
-        Ok(found)
+        Ok(*self.domain_type.get_or_init(|| found))
     }
 }
 
@@ -183,6 +195,14 @@ impl Hypervisor for Libvirt {
             Err(HypervisorError::NotFound) => Ok(()),
             other => other,
         }
+    }
+
+    /// The client of a connection on which a call hangs is not trusted with another.
+    fn handle_hang(&self) {
+        let mut held = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let hung = held.take();
+        drop(held);
+        drop(hung);
     }
 
     fn needs_images(&self) -> bool {

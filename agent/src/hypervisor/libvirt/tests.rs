@@ -1,5 +1,8 @@
 //! The driver against libvirt's own test hypervisor: the real API, no daemon, no guest.
 
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -85,4 +88,51 @@ fn a_hypervisor_that_is_not_there_is_unreachable_and_asked_again() {
     for _ in ["first", "again"] {
         assert!(matches!(hypervisor.domains(), Err(HypervisorError::Unreachable(_))));
     }
+}
+
+/// A libvirtd that takes connections and says nothing: the first one is kept, the others are closed.
+fn silent_then_gone(socket: &Path) -> Receiver<UnixStream> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let (first_tx, first_rx) = channel();
+    std::thread::spawn(move || {
+        let (first, _) = listener.accept().unwrap();
+        first_tx.send(first).unwrap();
+        for further in listener.incoming() {
+            drop(further);
+        }
+    });
+    first_rx
+}
+
+#[test]
+fn a_connection_that_hangs_while_it_is_opened_hangs_no_other_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("libvirt-sock");
+    let first_rx = silent_then_gone(&socket);
+    let uri = format!("qemu+unix:///system?socket={}", socket.display());
+    let hypervisor = Arc::new(Libvirt::new(&uri, Acceleration::Tcg, recorded().0));
+    let looks = || {
+        let hypervisor = Arc::clone(&hypervisor);
+        let (answer_tx, answer_rx) = channel();
+        std::thread::spawn(move || answer_tx.send(hypervisor.domains()));
+        answer_rx
+    };
+    let limit = Duration::from_secs(20);
+    let hung = looks();
+    let first = first_rx.recv_timeout(limit).unwrap();
+    let other = looks().recv_timeout(limit).expect("it hangs behind the first");
+    assert!(matches!(other, Err(HypervisorError::Unreachable(_))), "{other:?}");
+    assert!(hung.try_recv().is_err(), "the first one hangs");
+    drop(first);
+    let hung = hung.recv_timeout(limit).unwrap();
+    assert!(matches!(hung, Err(HypervisorError::Unreachable(_))), "{hung:?}");
+}
+
+#[test]
+fn a_call_after_one_that_hangs_has_a_connection_of_its_own() {
+    let hypervisor = Libvirt::new("test:///default", Acceleration::Auto, recorded().0);
+    let hung = hypervisor.connection().unwrap();
+    assert!(Arc::ptr_eq(&hung, &hypervisor.connection().unwrap()), "one is kept for all calls");
+    hypervisor.handle_hang();
+    assert!(!Arc::ptr_eq(&hung, &hypervisor.connection().unwrap()));
 }
