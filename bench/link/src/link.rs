@@ -86,11 +86,17 @@ impl<T: Clone> Link<T> {
 
     /// A packet that has arrived by `now`, in the order of their arrival.
     pub fn poll_delivery(&mut self, now: Duration) -> Option<T> {
+        self.poll_due(now, Duration::ZERO).map(|(_, packet)| packet)
+    }
+
+    /// A packet that is on the wire at `now` and due until `ahead` later, and when it is due: for
+    /// shells that act in turns, and rather a little early than late.
+    pub fn poll_due(&mut self, now: Duration, ahead: Duration) -> Option<(Duration, T)> {
         self.advance(now);
-        let (bytes, packet) = self.wire.receive(self.now)?;
+        let arrived = self.wire.receive(self.now + ahead)?;
         self.totals.delivered += 1;
-        self.totals.delivered_bytes += bytes as u64;
-        Some(packet)
+        self.totals.delivered_bytes += arrived.bytes as u64;
+        Some((arrived.due, arrived.packet))
     }
 
     /// Changes the link from `now` on. Packets under way keep the time they are due; the one that is

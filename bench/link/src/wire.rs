@@ -5,10 +5,10 @@ use std::time::Duration;
 
 /// A packet under way.
 #[derive(Debug, Clone)]
-struct Flying<T> {
-    due: Duration,
-    bytes: usize,
-    packet: T,
+pub(crate) struct Flying<T> {
+    pub(crate) due: Duration,
+    pub(crate) bytes: usize,
+    pub(crate) packet: T,
 }
 
 /// Packets under way by the time they are due; equal ones in the order they were sent.
@@ -41,11 +41,11 @@ impl<T> Wire<T> {
         self.packets.front().map(|first| first.due)
     }
 
-    /// The first packet and its size, if it is due.
-    pub(crate) fn receive(&mut self, now: Duration) -> Option<(usize, T)> {
+    /// The first packet, if it is due.
+    pub(crate) fn receive(&mut self, now: Duration) -> Option<Flying<T>> {
         if self.next_due()? > now {
             return None;
         }
-        self.packets.pop_front().map(|first| (first.bytes, first.packet))
+        self.packets.pop_front()
     }
 }
