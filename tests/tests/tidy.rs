@@ -51,7 +51,7 @@ fn only_the_raft_module_names_raft_types() {
 }
 
 #[test]
-fn only_the_libvirt_driver_is_unsafe() {
+fn only_the_libvirt_driver_and_the_tun_device_are_unsafe() {
     check_sources(tidy::stray_unsafe);
 }
 
