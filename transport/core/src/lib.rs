@@ -7,7 +7,9 @@
 //! | [`backoff`] | how long to wait before the next dial |
 //! | [`certificate`] | when to renew a certificate, and when to try again |
 //! | [`class`] | how much of each class may wait |
+//! | [`freshness`] | until when a telemetry sample is news |
 //! | [`header`] | what the first byte of a stream says |
+//! | [`hedge`] | which urgent messages are sent twice, and how copies become one again |
 //! | [`link`] | what one link to a member does next |
 //!
 //! Time comes in as an argument (`Duration` since an arbitrary start for spans, [`Timestamp`] for
@@ -20,7 +22,9 @@ pub mod ass;
 pub mod backoff;
 pub mod certificate;
 pub mod class;
+pub mod freshness;
 pub mod header;
+pub mod hedge;
 pub mod link;
 
 /// The share of `span` that `entropy` picks: uniform in `0..=span` when `entropy` is uniform.
