@@ -211,6 +211,19 @@ mod tests {
         assert_eq!((deadlines.kept(), deadlines.missed(), deadlines.due_ns()), (1, 1, None));
     }
 
+    #[test]
+    fn what_was_dropped_neither_hurries_nor_counts() {
+        let mut deadlines = Deadlines::new();
+        deadlines.push(0, 0, 10_000, 20 * MS, PACE);
+        deadlines.push(0, 0, 20_000, 25 * MS, PACE);
+        assert!(deadlines.is_ahead(10_000));
+        deadlines.handle_dropped(4_000, 10_000);
+        assert_eq!((deadlines.len, deadlines.is_ahead(10_000)), (1, false));
+        deadlines.handle_dropped(4_000, 4_000);
+        deadlines.handle_sent(90 * MS, 5_000);
+        assert_eq!((deadlines.due_ns(), deadlines.kept(), deadlines.missed()), (None, 0, 0));
+    }
+
     proptest! {
         /// Beside it: every message with its own deadline, in a list.
         #[test]
