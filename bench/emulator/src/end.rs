@@ -51,6 +51,11 @@ impl End {
         self.address
     }
 
+    /// Of its namespace, as `ip netns` knows it.
+    pub fn name(&self) -> &str {
+        self.namespace.name()
+    }
+
     /// `ip -n <this namespace> <args>`.
     pub fn ip(&self, args: &[&str]) -> Result<String> {
         self.namespace.ip(args)

@@ -29,12 +29,14 @@
 //! # }
 //! ```
 
+pub mod calibration;
 mod checksum;
 mod direction;
 mod emulator;
 mod end;
 mod frame;
 mod gate;
+pub mod probe;
 mod pump;
 mod registry;
 mod tun;

@@ -10,11 +10,12 @@ use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use novacron_tests::lab::process;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::direction::Path;
@@ -65,10 +66,16 @@ impl Pump {
         let is_stopping = AtomicBool::new(false);
         let shared = Arc::new(Shared { path: Mutex::new(path), bell, is_stopping, start });
         let mover = Mover::new(Arc::clone(&shared), from, to);
+        let (ready_tx, ready_rx) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || mover.run())
+            .spawn(move || {
+                take_precedence();
+                let _ = ready_tx.send(());
+                mover.run();
+            })
             .context("start a thread")?;
+        ready_rx.recv().context("wait for a thread")?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -107,16 +114,18 @@ struct Mover {
     runs: Vec<Run>,
     /// How much later than asked the kernel has woken us lately.
     wake_delay: Duration,
+    /// When the packet that woke us came in, as far as can be told.
+    came_in: Option<Duration>,
 }
 
 impl Mover {
     fn new(shared: Arc<Shared>, from: Arc<Tun>, to: Arc<Tun>) -> Self {
         let buffer = vec![0; PACKET_BYTES_MAX];
-        Self { shared, from, to, buffer, runs: Vec::new(), wake_delay: Duration::ZERO }
+        let (runs, wake_delay) = (Vec::new(), Duration::ZERO);
+        Self { shared, from, to, buffer, runs, wake_delay, came_in: None }
     }
 
     fn run(mut self) {
-        take_precedence();
         while !self.shared.is_stopping.load(Ordering::SeqCst) {
             let next_due = match self.turn() {
                 Ok(next_due) => next_due,
@@ -135,7 +144,8 @@ impl Mover {
             let mut path = self.shared.path();
             for _ in 0..FRAMES_PER_TURN {
                 let Some(bytes) = self.from.receive(&mut self.buffer)? else { break };
-                path.accept(self.shared.now(), &self.buffer[..bytes]);
+                let now = self.came_in.take().unwrap_or_else(|| self.shared.now());
+                path.accept(now, &self.buffer[..bytes]);
             }
             path.depart(self.shared.now(), AHEAD, &mut self.runs);
             path.link.poll_timeout()
@@ -172,20 +182,27 @@ impl Mover {
         if !fds[1].revents().is_empty() {
             let _ = rustix::io::read(&self.shared.bell, &mut [0; 8]);
         }
+        let woken = self.shared.now();
+        // A packet wakes us as late as a timer does, but not before we slept.
+        self.came_in = (ready > 0).then(|| woken.saturating_sub(self.wake_delay).max(now));
         if let Some(pause) = pause
             && ready == 0
             && !pause.is_zero()
         {
-            let late = self.shared.now().saturating_sub(now + pause).min(WAKE_DELAY_MAX);
+            let late = woken.saturating_sub(now + pause).min(WAKE_DELAY_MAX);
             self.wake_delay = (self.wake_delay * 7 + late) / 8;
         }
     }
 }
 
-/// A link does not wait for those who use it: this thread goes before the programs at both ends.
-/// Best effort; without it the link is as punctual as the machine is idle.
+/// A link does not wait for those who use it: this thread goes before the programs at both ends and
+/// everything else, or the link would be as punctual as the machine is idle (measured: with a load
+/// of 13 on two cores, 10 % of the packets more than 1 ms late at the best nice value, none in the
+/// real-time class). Best effort: where the kernel forbids the one, the other has to do.
 fn take_precedence() {
-    let _ = rustix::process::setpriority_process(None, PRIORITY);
+    let _ = rustix::process::setpriority_process(None, NICE_MIN);
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let _ = process::run("chrt", &["--fifo", "--pid", REAL_TIME_PRIORITY, &thread]);
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
@@ -195,5 +212,6 @@ const FRAMES_PER_TURN: usize = 64;
 const AHEAD: Duration = Duration::from_micros(50);
 /// More than this is not the kernel's delay but a machine at its limit.
 const WAKE_DELAY_MAX: Duration = Duration::from_micros(100);
-/// The most that `nice` knows.
-const PRIORITY: i32 = -20;
+const NICE_MIN: i32 = -20;
+/// The middle: before ordinary threads, behind the kernel's own.
+const REAL_TIME_PRIORITY: &str = "50";

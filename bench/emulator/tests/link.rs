@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use novacron_emulator::calibration::{Cell, Measured};
 use novacron_emulator::{Alias, Direction, Emulator, Setup, Udp};
 use novacron_link::{LinkConfig, Loss, Rate, Reorder};
 use novacron_tests::lab::privilege::{Privilege, acquire_for_test};
@@ -227,4 +228,20 @@ fn what_a_killed_program_left_is_swept() {
     assert!(namespaces().contains(&orphan));
     drop(link(LinkConfig::default()));
     assert!(!namespaces().contains(&orphan));
+}
+
+#[test]
+fn rate_delay_and_loss_are_what_was_asked_for() {
+    if !is_ready("rate_delay_and_loss_are_what_was_asked_for") {
+        return;
+    }
+    for (mbps, rtt, loss_percent) in [(20.0, 50, 1.0), (100.0, 150, 5.0), (200.0, 10, 0.0)] {
+        let cell = Cell { mbps, rtt: MS(rtt), loss_percent };
+        // Whatever else runs on the machine disturbs one measurement, but not each.
+        let mut attempts: Vec<Measured> = Vec::new();
+        while attempts.len() < 4 && !attempts.last().is_some_and(|last| last.is_within(0.02)) {
+            attempts.push(cell.measure(MS(1_000)).expect("it is measured"));
+        }
+        assert!(attempts.last().is_some_and(|last| last.is_within(0.02)), "{attempts:#?}");
+    }
 }
