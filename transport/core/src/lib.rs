@@ -7,6 +7,7 @@
 //! | [`backoff`] | how long to wait before the next dial |
 //! | [`certificate`] | when to renew a certificate, and when to try again |
 //! | [`class`] | how much of each class may wait |
+//! | [`fallback`] | whether a session travels over UDP or through TCP |
 //! | [`freshness`] | until when a telemetry sample is news |
 //! | [`header`] | what the first byte of a stream says |
 //! | [`hedge`] | which urgent messages are sent twice, and how copies become one again |
@@ -22,6 +23,7 @@ pub mod ass;
 pub mod backoff;
 pub mod certificate;
 pub mod class;
+pub mod fallback;
 pub mod freshness;
 pub mod header;
 pub mod hedge;
