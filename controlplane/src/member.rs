@@ -13,7 +13,7 @@ use novacron_transport::identity::IdentityError;
 use novacron_transport::renew::{RenewError, keep_renewed};
 use novacron_transport::{
     AuthorityError, CloseReason, ClusterAuthority, ConnectError, Endpoint, EndpointOptions,
-    Identity, IdentityStore, LinkEvent, Links, RevokedSet, Session,
+    Identity, IdentityStore, LinkEvent, Links, RevokedSet, Session, Tcp,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -174,6 +174,7 @@ pub async fn run(config: Config) -> Result<(), MemberError> {
 fn bind(config: &Config, identity: &Arc<IdentityStore>) -> Result<Endpoint, MemberError> {
     let options = EndpointOptions {
         software: concat!("novacron-controlplane ", env!("CARGO_PKG_VERSION")).into(),
+        tcp: Tcp::Served,
         ..EndpointOptions::default()
     };
     Endpoint::bind(config.listen, Arc::clone(identity), options)

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
-use quinn::{ReadError, RecvStream};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
+use crate::driver::{ReadError, RecvStream, WriteError};
 use crate::session::SessionError;
 use crate::session::connection::Connection;
 use crate::session::reader::{CHUNK_BYTES, FrameReader, STALL_TIMEOUT};
@@ -35,10 +35,10 @@ impl Body {
         if !self.head.is_empty() {
             return Ok(Some(std::mem::take(&mut self.head)));
         }
-        match tokio::time::timeout(STALL_TIMEOUT, self.rest.read_chunk(CHUNK_BYTES, true)).await {
-            Ok(Ok(chunk)) => Ok(chunk.map(|chunk| chunk.bytes)),
+        match tokio::time::timeout(STALL_TIMEOUT, self.rest.chunk(CHUNK_BYTES)).await {
+            Ok(Ok(chunk)) => Ok(chunk),
             Ok(Err(ReadError::ConnectionLost(error))) => Err(self.connection.explain(error)),
-            Ok(Err(_)) => Err(SessionError::BadBody("the sender gave it up".into())),
+            Ok(Err(ReadError::Reset)) => Err(SessionError::BadBody("the sender gave it up".into())),
             Err(_) => Err(SessionError::Timeout(STALL_TIMEOUT)),
         }
     }
@@ -95,10 +95,10 @@ pub(crate) async fn send(
         }
         match tokio::time::timeout(STALL_TIMEOUT, writer.write(buffer.freeze())).await {
             Ok(Ok(())) => {}
-            Ok(Err(quinn::WriteError::ConnectionLost(error))) => {
+            Ok(Err(WriteError::ConnectionLost(error))) => {
                 return Err(connection.explain(error));
             }
-            Ok(Err(_)) => return Ok(()),
+            Ok(Err(WriteError::Stopped)) => return Ok(()),
             Err(_) => return Err(SessionError::Timeout(STALL_TIMEOUT)),
         }
     }

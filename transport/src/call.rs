@@ -5,12 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::call::{Request, Response};
-use novacron_transport_core::class::Scheduler;
-use quinn::{SendStream, WriteError};
 use tokio::io::AsyncRead;
 use tokio::sync::Semaphore;
 
 use crate::body::{self, Body};
+use crate::driver::{SendStream, WriteError};
 use crate::session::SessionError;
 use crate::session::connection::Connection;
 use crate::session::reader::FrameReader;
@@ -33,13 +32,13 @@ impl IncomingCall {
         class: Class,
         request: Request,
         reader: FrameReader,
-        answer: SendStream,
+        mut answer: SendStream,
         connection: Arc<Connection>,
         bodies: Arc<Semaphore>,
     ) -> Self {
         let body = Body::new(reader, Arc::clone(&connection));
-        let answer = FrameWriter::new(answer, Scheduler.share(class).priority);
-        Self { class, request, body, answer, connection, bodies }
+        answer.set_class(class);
+        Self { class, request, body, answer: FrameWriter::new(answer), connection, bodies }
     }
 
     pub fn class(&self) -> Class {
@@ -93,9 +92,8 @@ impl IncomingCall {
     async fn write(&mut self, frame: Bytes) -> Result<(), SessionError> {
         match self.answer.write(frame).await {
             // A caller that went away needs no answer.
-            Ok(()) | Err(WriteError::Stopped(_) | WriteError::ClosedStream) => Ok(()),
+            Ok(()) | Err(WriteError::Stopped) => Ok(()),
             Err(WriteError::ConnectionLost(error)) => Err(self.connection.explain(error)),
-            Err(WriteError::ZeroRttRejected) => unreachable!("0-RTT is never used"),
         }
     }
 }

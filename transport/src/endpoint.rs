@@ -10,12 +10,14 @@ use quinn::VarInt;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::close::CloseReason;
+use crate::driver;
 use crate::identity::IdentityStore;
 use crate::join::JoinExchange;
 use crate::quic;
 use crate::revocation::RevokedSet;
 use crate::session::Session;
 use crate::session::connection::EndpointClosing;
+use crate::tls;
 
 mod accept;
 pub(crate) mod dial;
@@ -34,6 +36,15 @@ pub struct EndpointOptions {
     pub connect_timeout: Duration,
     /// A peer that is silent for so long is lost.
     pub idle_timeout: Duration,
+    pub tcp: Tcp,
+}
+
+/// Whether peers whose network blocks UDP are let in through TCP, on the port number of UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tcp {
+    Closed,
+    /// If the port number is free; else a warning says so.
+    Served,
 }
 
 impl Default for EndpointOptions {
@@ -43,6 +54,7 @@ impl Default for EndpointOptions {
             software: concat!("novacron ", env!("CARGO_PKG_VERSION")).into(),
             connect_timeout: Duration::from_secs(4),
             idle_timeout: Duration::from_secs(10),
+            tcp: Tcp::Closed,
         }
     }
 }
@@ -98,7 +110,7 @@ struct Shared {
 /// What dialling and accepting have in common.
 #[derive(Debug)]
 struct Core {
-    quic: quinn::Endpoint,
+    quic: driver::Endpoint,
     local_addr: SocketAddr,
     identity: Arc<IdentityStore>,
     options: EndpointOptions,
@@ -119,12 +131,14 @@ impl Endpoint {
         identity: Arc<IdentityStore>,
         options: EndpointOptions,
     ) -> std::io::Result<Self> {
-        let quic = quinn::Endpoint::new(
+        let quic = driver::Endpoint::new(
             quic::endpoint_config(&identity.current()),
             Some(quic::server_config(&identity, options.idle_timeout)),
             quic::socket(listen)?,
-            Arc::new(quinn::TokioRuntime),
         )?;
+        if options.tcp == Tcp::Served {
+            serve_tcp(&quic, &identity)?;
+        }
         let core = Arc::new(Core {
             local_addr: quic.local_addr()?,
             quic,
@@ -172,6 +186,18 @@ impl Endpoint {
         let idle = self.shared.core.quic.wait_idle();
         // Peers that are gone never acknowledge; they find out by their own timeouts.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, idle).await;
+    }
+}
+
+/// A port number that TCP cannot have is no reason not to serve UDP.
+fn serve_tcp(quic: &driver::Endpoint, identity: &Arc<IdentityStore>) -> std::io::Result<()> {
+    let addr = quic.local_addr()?;
+    match std::net::TcpListener::bind(addr) {
+        Ok(listener) => quic.serve_tunnels(listener, tls::acceptor(identity)),
+        Err(error) => {
+            tracing::warn!(%addr, "peers behind networks that block UDP cannot connect: {error}");
+            Ok(())
+        }
     }
 }
 

@@ -11,17 +11,18 @@ use novacron_protocol::ClusterId;
 use novacron_protocol::codec;
 use novacron_protocol::join_token::JoinToken;
 use novacron_protocol::limits::HELLO_BYTES_MAX;
+use novacron_protocol::wire::Class;
 use novacron_protocol::wire::join::{JoinAnswer, JoinRefusal, JoinRequest};
 
 use crate::authority::fingerprint;
 use crate::close::CloseReason;
 use crate::endpoint::{ConnectError, dial};
-use crate::quic;
 use crate::session::SessionError;
 use crate::session::connection::Connection;
 use crate::session::reader::FrameReader;
 use crate::session::writer::{FrameWriter, framed};
 use crate::tls::{self, AcceptorCheck, Expected};
+use crate::{driver, quic};
 
 /// Why a join got no answer. (A refusal is an answer.)
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,13 +55,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 impl JoinExchange {
     /// Reads a newcomer's request.
     pub(crate) async fn receive(connection: Arc<Connection>) -> Result<Self, SessionError> {
-        let opened = connection.quic.accept_bi().await;
+        let opened = connection.quic.accept_bi(Class::Command).await;
         let (send, recv) = opened.map_err(|error| connection.explain(error))?;
         let mut reader = FrameReader::new(recv, HELLO_BYTES_MAX);
         let frame = reader.expect_frame().await.map_err(|failure| connection.blame(failure))?;
         let request =
             codec::decode(&frame, HELLO_BYTES_MAX).map_err(|error| connection.blame(error))?;
-        Ok(Self { request, answer: FrameWriter::new(send, 0), connection })
+        Ok(Self { request, answer: FrameWriter::new(send), connection })
     }
 
     pub fn request(&self) -> &JoinRequest {
@@ -132,8 +133,8 @@ async fn ask(
         addr,
         detail: connection.explain(error).to_string(),
     };
-    let (send, recv) = connection.quic.open_bi().await.map_err(lost)?;
-    let mut writer = FrameWriter::new(send, 0);
+    let (send, recv) = connection.quic.open_bi(Class::Command).await.map_err(lost)?;
+    let mut writer = FrameWriter::new(send);
     let mut reader = FrameReader::new(recv, HELLO_BYTES_MAX);
     let frame = framed(None, request).map_err(|error| violation(&error))?;
     // When the write fails, reading tells why.
@@ -165,15 +166,12 @@ async fn connect(addr: SocketAddr, token: &JoinToken) -> Result<Arc<Connection>,
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let endpoint = quic::socket(local)
-        .and_then(|socket| {
-            let runtime = Arc::new(quinn::TokioRuntime);
-            quinn::Endpoint::new(quinn::EndpointConfig::default(), None, socket, runtime)
-        })
+        .and_then(|socket| driver::Endpoint::new(quinn::EndpointConfig::default(), None, socket))
         .map_err(|error| unreachable(error.to_string()))?;
     let expected = Expected::Pinned { cluster: token.cluster, fingerprint: token.ca_fingerprint };
     let check = AcceptorCheck::new(expected);
-    let config = quic::client_config(tls::join_dialler(Arc::clone(&check)), IDLE_TIMEOUT);
-    match dial::connect(&endpoint, config, addr, &check).await {
+    let tls = tls::join_dialler(Arc::clone(&check));
+    match dial::connect(&endpoint, tls, IDLE_TIMEOUT, addr, &check).await {
         Ok(quic) => Ok(Connection::new(quic, Arc::new(OnceLock::new()))),
         Err(ConnectError::Untrusted { detail, .. }) => {
             Err(JoinError::WrongCluster { addr, detail })

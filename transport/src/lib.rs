@@ -1,4 +1,4 @@
-//! DWCP over quinn: who talks to whom, and over which streams.
+//! DWCP over QUIC: who talks to whom, and over which streams.
 //!
 //! | module | noun |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | [`join`] | a newcomer's only exchange: token in, certificate out |
 //! | [`renew`] | new certificates at two thirds of the old one's life |
 //! | [`revocation`] | who may no longer talk, live sessions included |
+//! | [`driver`] | moves packets: our shell around quinn-proto
 //! | [`close`] | why a session ended, in words and as QUIC close codes |
 //!
 //! Decisions without I/O (backoff, when to renew, link states, class priorities) live in
@@ -24,6 +25,7 @@ pub mod call;
 pub mod certificate;
 mod clock;
 pub mod close;
+mod driver;
 pub mod endpoint;
 pub mod identity;
 pub mod join;
@@ -39,7 +41,7 @@ pub use body::Body;
 pub use call::IncomingCall;
 pub use certificate::{PeerCertificate, Serial};
 pub use close::CloseReason;
-pub use endpoint::{ConnectError, Endpoint, EndpointOptions, Incoming, Refused};
+pub use endpoint::{ConnectError, Endpoint, EndpointOptions, Incoming, Refused, Tcp};
 pub use identity::{Identity, IdentityStore, KeyRequest};
 pub use join::{JoinError, JoinExchange};
 pub use links::{LinkEvent, Links};

@@ -1,20 +1,22 @@
 //! How QUIC is set up: windows, streams, timeouts, and the secrets that outlive a restart.
 //!
 //! The windows follow one sum. What may stall for long are the seven class streams and
-//! [`BODIES_MAX`] bodies, each holding at most [`STREAM_WINDOW`] unread bytes: 15 MiB together. The
-//! connection's windows are larger, so frames of other streams always get through: a stalled
-//! bulk reader never blocks a command.
+//! [`BODIES_MAX`] bodies, each holding at most [`STREAM_WINDOW`] unread bytes. The connection's
+//! windows are larger than all of them together, so frames of other streams always get through: a
+//! stalled bulk reader never blocks a command. Nothing is set aside for a window; it bounds what a
+//! peer with a certificate can make us hold if all of these streams stall at once.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, Dir, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::{digest, hmac};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::driver::{self, AcpFactory};
 use crate::tls;
 use crate::{Identity, IdentityStore};
 
@@ -23,10 +25,18 @@ pub(crate) const BODIES_MAX: usize = 8;
 /// Calls that one side may have open on a session; one more waits for its turn. Proposals that a
 /// follower forwards wait a commit each, so there must be room for a burst.
 pub(crate) const CALLS_MAX: u32 = 256;
-/// Unread bytes of one stream: 80 Mbit/s per stream at 100 ms.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// Unread, and unacknowledged, bytes of one connection. See the module's sum.
-const CONNECTION_WINDOW: u32 = 24 << 20;
+/// Unread bytes of one stream. A lost packet holds up those behind it for a round trip, so one
+/// stream takes up to two bandwidth-delay products: 500 Mbit/s at 200 ms.
+const STREAM_WINDOW: u32 = 24 << 20;
+/// Unread bytes of one connection. See the module's sum.
+const CONNECTION_WINDOW: u32 = 368 << 20;
+/// Unacknowledged bytes of one connection; what is written beyond waits with the driver.
+const SEND_WINDOW: u64 = 64 << 20;
+/// Most that a peer may wait with an acknowledgement. Shorter than QUIC's 25 ms, so that a lost
+/// command that nothing follows is repeated sooner.
+const ACK_DELAY_MAX: Duration = Duration::from_millis(5);
+/// Payload of the largest packet to look for: what fits 1,500 bytes with IPv4 and UDP.
+const MTU_MAX: u16 = 1_472;
 /// The same before the hello: a newcomer's frames fit.
 const STRANGER_WINDOW: u32 = 64 << 10;
 /// Class streams, and certificate updates in between.
@@ -109,21 +119,28 @@ pub(crate) fn client_config(
 }
 
 /// Gives an accepted connection the room of a session, once the peer has proven who it is.
-pub(crate) fn open_up(connection: &quinn::Connection) {
+pub(crate) fn open_up(connection: &driver::Connection) {
     connection.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW));
     // One more: the hello's stream counts until both sides have let go of it.
-    connection.set_max_concurrent_bi_streams(VarInt::from_u32(CALLS_MAX + 1));
-    connection.set_max_concurrent_uni_streams(VarInt::from_u32(ONE_WAY_STREAMS_MAX));
+    connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(CALLS_MAX + 1));
+    connection.set_max_concurrent_streams(Dir::Uni, VarInt::from_u32(ONE_WAY_STREAMS_MAX));
 }
 
 fn transport(idle_timeout: Duration) -> TransportConfig {
     let mut config = TransportConfig::default();
     let idle = IdleTimeout::try_from(idle_timeout).expect("an idle timeout is below 2^62 ms");
+    let mut acks = AckFrequencyConfig::default();
+    acks.max_ack_delay(Some(ACK_DELAY_MAX));
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(MTU_MAX);
     config
         .max_idle_timeout(Some(idle))
         .initial_rtt(INITIAL_RTT)
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .send_window(CONNECTION_WINDOW.into())
+        .send_window(SEND_WINDOW)
+        .ack_frequency_config(Some(acks))
+        .mtu_discovery_config(Some(mtu))
+        .congestion_controller_factory(Arc::new(AcpFactory))
         .datagram_receive_buffer_size(None);
     config
 }

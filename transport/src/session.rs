@@ -21,9 +21,7 @@ use novacron_protocol::version::Version;
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::call::{Request, Response};
 use novacron_protocol::wire::hello::Peer;
-use novacron_transport_core::class::Scheduler;
 use novacron_transport_core::header::StreamHeader;
-use quinn::WriteError;
 use tokio::io::AsyncRead;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
@@ -31,6 +29,7 @@ use crate::body::{self, Body};
 use crate::call::IncomingCall;
 use crate::certificate::{PeerCertificate, Serial};
 use crate::close::CloseReason;
+use crate::driver::WriteError;
 use crate::identity::IdentityStore;
 use crate::quic::BODIES_MAX;
 use crate::revocation::RevokedSet;
@@ -271,6 +270,11 @@ impl Session {
         self.shared.connection.close(reason);
     }
 
+    /// Whether this side's packets go through TCP, because UDP is blocked.
+    pub fn is_tunnelled(&self) -> bool {
+        self.shared.connection.quic.is_tunnelled()
+    }
+
     pub fn stats(&self) -> SessionStats {
         let stats = self.shared.connection.quic.stats();
         SessionStats {
@@ -303,14 +307,13 @@ impl Session {
         body: Option<impl AsyncRead + Send + Unpin>,
     ) -> Result<(Response, Body), SessionError> {
         let connection = &self.shared.connection;
-        let opened = connection.quic.open_bi().await;
+        let opened = connection.quic.open_bi(class).await;
         let (send, recv) = opened.map_err(|error| connection.explain(error))?;
-        let mut writer = FrameWriter::new(send, Scheduler.share(class).priority);
+        let mut writer = FrameWriter::new(send);
         match writer.write(request).await {
             // A peer may answer before it has read all.
-            Ok(()) | Err(WriteError::Stopped(_)) => {}
+            Ok(()) | Err(WriteError::Stopped) => {}
             Err(WriteError::ConnectionLost(error)) => return Err(connection.explain(error)),
-            Err(_) => return Err(SessionError::Unanswered),
         }
         if let Some(body) = body {
             let _turn = self.shared.bodies.acquire().await.expect("never closed");

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use novacron_protocol::limits::HELLO_BYTES_MAX;
 use novacron_protocol::version::{ALPN_JOIN, ALPN_SESSION, Version};
+use novacron_protocol::wire::Class;
 use novacron_protocol::wire::hello::HelloAnswer;
-use quinn::SendStream;
 use quinn::crypto::rustls::HandshakeData;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::{Semaphore, mpsc};
@@ -18,6 +18,7 @@ use super::roster::Roster;
 use super::{Core, Incoming, Refused, hello};
 use crate::certificate::PeerCertificate;
 use crate::close::CloseReason;
+use crate::driver::{self, SendStream};
 use crate::join::JoinExchange;
 use crate::quic::open_up;
 use crate::session::connection::Connection;
@@ -55,12 +56,11 @@ impl Acceptor {
         while let Some(incoming) = this.core.quic.accept().await {
             let in_progress = HANDSHAKES_MAX - this.handshakes.available_permits();
             if in_progress > HANDSHAKES_UNPROVEN_MAX && incoming.may_retry() {
-                // Fails only for an address that has proven itself, which `may_retry` excludes.
-                let _ = incoming.retry();
+                incoming.retry();
                 continue;
             }
             let Ok(turn) = Arc::clone(&this.handshakes).try_acquire_owned() else {
-                incoming.refuse();
+                // Dropped undecided, it is refused.
                 continue;
             };
             let this = Arc::clone(&this);
@@ -85,10 +85,10 @@ impl Acceptor {
         }
     }
 
-    async fn admit(&self, incoming: quinn::Incoming) -> Result<Incoming, SessionError> {
+    async fn admit(&self, incoming: driver::Incoming) -> Result<Incoming, SessionError> {
         let lost = |error: quinn::ConnectionError| SessionError::Lost(error.to_string());
         let shown = self.core.identity.current().serial();
-        let quic = match incoming.accept().map_err(lost)?.await {
+        let quic = match incoming.accept().map_err(lost)?.established().await {
             Ok(quic) => quic,
             // TLS did not believe what it was shown.
             Err(quinn::ConnectionError::TransportError(error)) => {
@@ -121,7 +121,7 @@ impl Acceptor {
         connection: &Connection,
         theirs: &PeerCertificate,
     ) -> Result<Version, SessionError> {
-        let opened = connection.quic.accept_bi().await;
+        let opened = connection.quic.accept_bi(Class::Command).await;
         let (send, recv) = opened.map_err(|error| connection.explain(error))?;
         let mut reader = FrameReader::new(recv, HELLO_BYTES_MAX);
         let frame = reader.expect_frame().await.map_err(|failure| connection.blame(failure))?;
@@ -153,7 +153,7 @@ async fn answer_hello(
     send: SendStream,
     answer: &HelloAnswer,
 ) -> Result<FrameWriter, SessionError> {
-    let mut writer = FrameWriter::new(send, i32::MAX);
+    let mut writer = FrameWriter::new(send);
     let gone = || connection.ended().unwrap_or(SessionError::Unanswered);
     writer.write(framed(None, answer)?).await.map_err(|_| gone())?;
     writer.finish();
@@ -165,12 +165,12 @@ fn refuse(connection: &Connection, reason: CloseReason) -> SessionError {
     SessionError::Closed(reason)
 }
 
-fn alpn(quic: &quinn::Connection) -> Option<Vec<u8>> {
+fn alpn(quic: &driver::Connection) -> Option<Vec<u8>> {
     quic.handshake_data()?.downcast::<HandshakeData>().ok()?.protocol
 }
 
 /// What the peer's certificate says. TLS has checked it; a newcomer has none.
-pub(super) fn peer_certificate(quic: &quinn::Connection) -> Option<PeerCertificate> {
+pub(super) fn peer_certificate(quic: &driver::Connection) -> Option<PeerCertificate> {
     let chain = quic.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     PeerCertificate::from_der(chain.first()?).ok()
 }

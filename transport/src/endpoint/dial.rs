@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use novacron_protocol::codec;
 use novacron_protocol::limits::HELLO_BYTES_MAX;
 use novacron_protocol::version::Version;
+use novacron_protocol::wire::Class;
 use novacron_protocol::wire::hello::{Hello, HelloAnswer, HelloRefusal, Peer};
 use quinn::ConnectionError;
 
@@ -17,7 +19,7 @@ use crate::session::reader::FrameReader;
 use crate::session::writer::{FrameWriter, framed};
 use crate::session::{Agreement, Session, SessionError};
 use crate::tls::{self, AcceptorCheck, Expected};
-use crate::{Identity, quic};
+use crate::{Identity, driver, quic};
 
 /// Name that TLS wants and nobody looks at: peers are known by their certificates' URIs.
 pub(crate) const SERVER_NAME: &str = "novacron";
@@ -46,9 +48,7 @@ async fn attempt(
     };
     let check = AcceptorCheck::new(expected);
     let tls = tls::session_dialler(&own, Arc::clone(&check));
-    let quic =
-        connect(&core.quic, quic::client_config(tls, core.options.idle_timeout), addr, &check)
-            .await?;
+    let quic = connect(&core.quic, tls, core.options.idle_timeout, addr, &check).await?;
     let connection = Connection::new(quic, Arc::clone(&core.closing));
     let theirs = peer_certificate(&connection.quic).ok_or_else(|| ConnectError::Untrusted {
         addr,
@@ -71,15 +71,16 @@ async fn attempt(
 
 /// The QUIC and TLS handshakes.
 pub(crate) async fn connect(
-    endpoint: &quinn::Endpoint,
-    config: quinn::ClientConfig,
+    endpoint: &driver::Endpoint,
+    tls: rustls::ClientConfig,
+    idle_timeout: Duration,
     addr: SocketAddr,
     check: &AcceptorCheck,
-) -> Result<quinn::Connection, ConnectError> {
+) -> Result<driver::Connection, ConnectError> {
     let connecting = endpoint
-        .connect_with(config, addr, SERVER_NAME)
+        .connect(quic::client_config(tls.clone(), idle_timeout), addr, SERVER_NAME, tls)
         .map_err(|error| ConnectError::Unreachable { addr, detail: error.to_string() })?;
-    connecting.await.map_err(|error| match check.problem() {
+    connecting.established().await.map_err(|error| match check.problem() {
         Some(problem) => ConnectError::Untrusted { addr, detail: problem.to_string() },
         None => ConnectError::Unreachable { addr, detail: error.to_string() },
     })
@@ -93,7 +94,8 @@ async fn greet(
     addr: SocketAddr,
 ) -> Result<Version, ConnectError> {
     let broken = |error: &ConnectionError| broken(connection, addr, error);
-    let (send, recv) = connection.quic.open_bi().await.map_err(|error| broken(&error))?;
+    let (send, recv) =
+        connection.quic.open_bi(Class::Command).await.map_err(|error| broken(&error))?;
     let hello = Hello {
         versions: core.options.versions,
         cluster: own.cluster(),
@@ -105,7 +107,7 @@ async fn greet(
         ConnectError::Violation { addr, detail }
     };
     let frame = framed(None, &hello).map_err(|error| violation(&error))?;
-    let mut writer = FrameWriter::new(send, i32::MAX);
+    let mut writer = FrameWriter::new(send);
     let mut reader = FrameReader::new(recv, HELLO_BYTES_MAX);
     // When the write fails, reading tells why.
     if writer.write(frame).await.is_ok() {

@@ -6,6 +6,7 @@ use quinn::{ConnectionError, VarInt};
 
 use super::SessionError;
 use crate::close::CloseReason;
+use crate::driver;
 
 /// Why a whole endpoint was closed; shared by its connections.
 pub(crate) type EndpointClosing = Arc<OnceLock<CloseReason>>;
@@ -13,13 +14,13 @@ pub(crate) type EndpointClosing = Arc<OnceLock<CloseReason>>;
 /// One connection, and its end in our own words.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) quic: quinn::Connection,
+    pub(crate) quic: driver::Connection,
     reason: OnceLock<CloseReason>,
     endpoint: EndpointClosing,
 }
 
 impl Connection {
-    pub(crate) fn new(quic: quinn::Connection, endpoint: EndpointClosing) -> Arc<Self> {
+    pub(crate) fn new(quic: driver::Connection, endpoint: EndpointClosing) -> Arc<Self> {
         Arc::new(Self { quic, reason: OnceLock::new(), endpoint })
     }
 

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use novacron_protocol::wire::Class;
-use novacron_transport_core::class::Scheduler;
 use novacron_transport_core::header::StreamHeader;
 use tokio::sync::watch;
 
@@ -66,8 +65,8 @@ async fn show(connection: Arc<Connection>, identity: Arc<Identity>) {
     };
     let frame = framed(Some(StreamHeader::CertificateUpdate.to_byte()), &update)
         .expect("a certificate and a signature fit a frame");
-    let Ok(stream) = connection.quic.open_uni().await else { return };
-    let mut writer = FrameWriter::new(stream, Scheduler.share(Class::Lease).priority);
+    let Ok(stream) = connection.quic.open_uni(Class::Lease).await else { return };
+    let mut writer = FrameWriter::new(stream);
     // Fails only when the session ended meanwhile.
     if writer.write(frame).await.is_ok() {
         writer.finish();

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use novacron_protocol::wire::Class;
-use novacron_transport_core::class::{Scheduler, Share};
+use novacron_transport_core::class::Scheduler;
 use novacron_transport_core::header::StreamHeader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -76,7 +76,7 @@ impl Outbox {
         Ok(self.queues[class as usize].get_or_init(|| {
             let share = Scheduler.share(class);
             let (frames_tx, frames_rx) = mpsc::channel(share.queue_messages);
-            tokio::spawn(write_class(Arc::clone(&self.connection), class, share, frames_rx));
+            tokio::spawn(write_class(Arc::clone(&self.connection), class, frames_rx));
             Queue { frames_tx, room: Arc::new(Semaphore::new(share.queue_bytes)) }
         }))
     }
@@ -90,12 +90,11 @@ fn bytes_of(frame: &Bytes) -> u32 {
 async fn write_class(
     connection: Arc<Connection>,
     class: Class,
-    share: Share,
     mut frames_rx: mpsc::Receiver<Queued>,
 ) {
     let write_all = async {
-        let stream = connection.quic.open_uni().await.ok()?;
-        let mut writer = FrameWriter::new(stream, share.priority);
+        let stream = connection.quic.open_uni(class).await.ok()?;
+        let mut writer = FrameWriter::new(stream);
         let header = [StreamHeader::Messages(class).to_byte()];
         writer.write(Bytes::copy_from_slice(&header)).await.ok()?;
         while let Some(Queued { frame, room }) = frames_rx.recv().await {

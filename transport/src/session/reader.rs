@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use novacron_protocol::frame::{FrameDecoder, FrameTooLong};
-use quinn::{ConnectionError, ReadError, RecvStream};
+use quinn::ConnectionError;
+
+use crate::driver::{ReadError, RecvStream};
 
 use bytes::Bytes;
 
@@ -41,10 +43,7 @@ impl From<ReadError> for ReadFailure {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::ConnectionLost(error) => Self::Lost(error),
-            ReadError::Reset(_)
-            | ReadError::ClosedStream
-            | ReadError::IllegalOrderedRead
-            | ReadError::ZeroRttRejected => Self::Reset,
+            ReadError::Reset => Self::Reset,
         }
     }
 }
@@ -66,8 +65,8 @@ impl FrameReader {
             if let Some(frame) = self.decoder.poll_frame()? {
                 return Ok(Some(frame));
             }
-            match self.stream.read_chunk(CHUNK_BYTES, true).await? {
-                Some(chunk) => self.decoder.push(&chunk.bytes),
+            match self.stream.chunk(CHUNK_BYTES).await? {
+                Some(chunk) => self.decoder.push(&chunk),
                 None if self.decoder.buffered_bytes() == 0 => return Ok(None),
                 None => return Err(ReadFailure::Truncated),
             }
@@ -87,6 +86,5 @@ impl FrameReader {
 
 /// The first byte of a stream; `None` when it ended or was given up before.
 pub(crate) async fn first_byte(stream: &mut RecvStream) -> Option<u8> {
-    let mut byte = [0];
-    stream.read_exact(&mut byte).await.ok().map(|()| byte[0])
+    stream.chunk(1).await.ok().flatten().map(|byte| byte[0])
 }

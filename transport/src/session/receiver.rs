@@ -10,7 +10,6 @@ use novacron_protocol::wire::Class;
 use novacron_protocol::wire::call::Request;
 use novacron_protocol::wire::hello::CertificateUpdate;
 use novacron_transport_core::header::StreamHeader;
-use quinn::{RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::connection::Connection;
@@ -18,6 +17,7 @@ use super::inbox::Inbox;
 use super::reader::{FrameReader, ReadFailure, first_byte};
 use super::standing::Standing;
 use crate::call::IncomingCall;
+use crate::driver::{RecvStream, SendStream};
 
 /// Longest request; the largest carries a command to propose.
 const REQUEST_BYTES_MAX: usize = COMMAND_BYTES_MAX + HELLO_BYTES_MAX;
@@ -46,7 +46,7 @@ impl Receiver {
                     Ok(stream) => tokio::spawn(Arc::clone(&this).one_way(stream)),
                     Err(_) => return,
                 },
-                streams = this.connection.quic.accept_bi() => match streams {
+                streams = this.connection.quic.accept_bi(Class::Command) => match streams {
                     Ok((send, recv)) => tokio::spawn(Arc::clone(&this).call(send, recv)),
                     Err(_) => return,
                 },

@@ -5,53 +5,33 @@ use bytes::{Bytes, BytesMut};
 use novacron_protocol::codec;
 use novacron_protocol::frame::{HEADER_BYTES, put_frame};
 use novacron_protocol::limits::FRAME_BYTES_MAX;
-use quinn::{SendStream, VarInt, WriteError};
 
 use super::SessionError;
+use crate::driver::{SendStream, WriteError};
 
-/// A stream that is given up, not ended, when it is dropped half-way: the peer must not take the
-/// first half of something for the whole. (quinn ends a dropped stream regularly.)
+/// Frames and raw bytes onto one stream. Dropped before [`Self::finish`], the stream is given up.
 #[derive(Debug)]
 pub(crate) struct FrameWriter {
     stream: SendStream,
-    finished: bool,
 }
 
-/// Code of a stream that was given up.
-const GIVEN_UP: VarInt = VarInt::from_u32(1);
-
 impl FrameWriter {
-    pub(crate) fn new(stream: SendStream, priority: i32) -> Self {
-        // Fails only on a stream that is closed already, which the first write will tell.
-        let _ = stream.set_priority(priority);
-        Self { stream, finished: false }
+    pub(crate) fn new(stream: SendStream) -> Self {
+        Self { stream }
     }
 
     pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), WriteError> {
-        self.stream.write_chunk(bytes).await
+        self.stream.write(bytes).await
     }
 
     /// Ends the stream regularly.
     pub(crate) fn finish(&mut self) {
-        self.finished = true;
-        // Fails only when the peer has stopped the stream: it does not want the end.
-        let _ = self.stream.finish();
+        self.stream.finish();
     }
 
     /// Resolves when the peer has everything, has stopped the stream, or is gone.
     pub(crate) fn settled(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let stopped = self.stream.stopped();
-        async move {
-            let _ = stopped.await;
-        }
-    }
-}
-
-impl Drop for FrameWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = self.stream.reset(GIVEN_UP);
-        }
+        self.stream.settled()
     }
 }
 

@@ -13,3 +13,4 @@ mod links;
 mod raw;
 mod renewal;
 mod revocation;
+mod ways;
