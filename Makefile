@@ -13,8 +13,10 @@ ROUNDS ?= 50
 SEED ?=
 # `make fresh-test REVISION=v1.0` tries another commit than HEAD.
 REVISION ?= HEAD
-# `make bench-fleet QUICK=1` takes under ten minutes instead of half an hour.
+# `make bench-fleet QUICK=1` takes under ten minutes instead of half an hour, and so does bench-dwcp.
 QUICK ?=
+# `make bench-dwcp TRACES=DIR` measures recorded links, CSV files of `run,second,mbps`, as well.
+TRACES ?=
 
 LAB := target/debug/novacron-lab
 
@@ -91,7 +93,7 @@ fuzz-%: ## Fuzz one decoder, such as fuzz-call
 	@fuzz/run.sh $*
 
 .PHONY: bench
-bench: bench-fleet ## Run every benchmark
+bench: bench-fleet bench-dwcp ## Run every benchmark
 
 .PHONY: bench-fleet
 bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
@@ -99,6 +101,13 @@ bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
 	$(CARGO) build --release --package novacron-controlplane --package novacron-agent \
 		--package novacron-cli --package novacron-bench
 	NOVACRON_BIN_DIR=target/release target/release/novacron-bench fleet $(if $(QUICK),--quick)
+
+.PHONY: bench-dwcp
+bench-dwcp: ## The transport beside TCP, gRPC, quinn and s2n-quic; root; QUICK=1, TRACES=DIR
+	@scripts/setup.sh build
+	$(CARGO) build --release --package novacron-bench
+	$(CARGO) build --release --locked --manifest-path bench/peers/Cargo.toml --target-dir target
+	target/release/novacron-bench dwcp $(if $(QUICK),--quick) $(if $(TRACES),--traces $(TRACES))
 
 .PHONY: package
 package: ## Build the Debian packages into target/debian

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! fleet ──> cases ──> report ──> a table, and one JSON line per figure
+//! dwcp  ──> lines ──┘
 //! ```
 //! Everything it starts listens on loopback and is gone when it ends, however it ends: see
 //! [`workspace`].
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod api;
+mod dwcp;
 mod fleet;
 mod http;
 mod load;
@@ -34,6 +36,20 @@ struct Arguments {
 enum Bench {
     /// Latency of creating VMs, fail-over beside etcd, memory beside node_exporter
     Fleet(FleetArguments),
+    /// The transport beside TCP, gRPC, quinn and s2n-quic, on emulated links
+    Dwcp(dwcp::Arguments),
+    /// One of NovaCron's own ends of what `dwcp` measures
+    #[command(hide = true)]
+    DwcpPeer {
+        #[command(subcommand)]
+        end: dwcp::own::End,
+    },
+    /// One end of the ping that `dwcp` measures round trips with
+    #[command(hide = true)]
+    DwcpPing {
+        #[command(subcommand)]
+        end: dwcp::ping::End,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,8 +69,13 @@ struct FleetArguments {
 }
 
 fn main() -> ExitCode {
-    let Bench::Fleet(arguments) = Arguments::parse().bench;
-    match fleet::run(arguments) {
+    let done = match Arguments::parse().bench {
+        Bench::Fleet(arguments) => fleet::run(arguments),
+        Bench::Dwcp(arguments) => dwcp::run(arguments),
+        Bench::DwcpPeer { end } => dwcp::own::run(&end),
+        Bench::DwcpPing { end } => dwcp::ping::run(&end),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("novacron-bench: {error:#}");

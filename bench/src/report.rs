@@ -1,17 +1,18 @@
 //! Figures: a table for people, and a JSON line each for programs.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::samples::{Samples, ms};
 
 /// One figure.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Figure {
     /// What was measured and under which circumstances.
     case: Map<String, Value>,
@@ -19,7 +20,7 @@ pub(crate) struct Figure {
     system: String,
     metric: String,
     value: f64,
-    unit: &'static str,
+    unit: Cow<'static, str>,
     #[serde(skip)]
     aim: Option<f64>,
 }
@@ -48,6 +49,16 @@ impl Report {
         Section { report: self, case, system: system.to_owned() }
     }
 
+    /// Begins with the figures of an earlier run. Those that are added again replace them.
+    pub(crate) fn resume(&mut self, path: &Path) -> Result<()> {
+        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        for line in text.lines() {
+            let figure = serde_json::from_str(line);
+            self.figures.push(figure.with_context(|| format!("read {}", path.display()))?);
+        }
+        Ok(())
+    }
+
     /// Writes one line per figure, whole or not at all.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let mut text = String::new();
@@ -73,7 +84,7 @@ impl Report {
                 &figure.system,
                 &figure.metric,
                 &number(figure.value),
-                figure.unit,
+                &figure.unit,
                 &aim,
             ]));
         }
@@ -101,15 +112,30 @@ impl Section<'_> {
     fn push(&mut self, metric: &str, value: f64, unit: &'static str, aim: Option<f64>) {
         // Three decimals are below the noise of every one of them.
         let value = (value * 1000.0).round() / 1000.0;
+        self.report.figures.retain(|figure| {
+            figure.metric != metric
+                || figure.system != self.system
+                || !is_same_case(&figure.case, &self.case)
+        });
         self.report.figures.push(Figure {
             case: self.case.clone(),
             system: self.system.clone(),
             metric: metric.to_owned(),
             value,
-            unit,
+            unit: unit.into(),
             aim,
         });
     }
+}
+
+/// Whether two cases are the same but for how often they were measured.
+fn is_same_case(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+    let what = |case: &Map<String, Value>| {
+        let mut case = case.clone();
+        case.remove("runs");
+        case
+    };
+    what(one) == what(other)
 }
 
 /// `create via=any`: the name, then what sets it apart from cases of the same name.
@@ -125,7 +151,8 @@ fn label(case: &Map<String, Value>) -> String {
     label
 }
 
-fn number(value: f64) -> String {
+/// Three digits or so.
+pub(crate) fn number(value: f64) -> String {
     match value {
         value if value.fract() == 0.0 => format!("{value:.0}"),
         value if value >= 100.0 => format!("{value:.0}"),
@@ -163,6 +190,16 @@ mod tests {
             "system": "novacron", "metric": "p50", "value": 12.346, "unit": "ms",
         });
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_figure_replaces_the_one_of_the_same_case() {
+        let mut report = report();
+        let case = json!({ "name": "create", "via": "any", "runs": 3 });
+        report.section("novacron", case).add("failed", 1.0, "requests");
+        report.section("etcd", json!({ "name": "create", "via": "any" })).add("p50", 5.0, "ms");
+        let values: Vec<f64> = report.figures.iter().map(|figure| figure.value).collect();
+        assert_eq!(values, [120.0, 12.346, 1.0, 5.0]);
     }
 
     #[test]

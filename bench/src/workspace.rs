@@ -80,6 +80,7 @@ fn children() -> std::sync::MutexGuard<'static, BTreeSet<u32>> {
 }
 
 fn clean() {
+    novacron_emulator::take_down();
     for pid in children().iter() {
         if let Some(pid) = i32::try_from(*pid).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL);
