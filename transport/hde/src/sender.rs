@@ -103,6 +103,9 @@ impl Sender {
 
     /// Takes the next content; keep to [`Self::wants`]. Large pieces are not copied.
     pub fn push(&mut self, content: Bytes) -> Result<(), PushError> {
+        if content.is_empty() {
+            return Ok(());
+        }
         if self.phase != Phase::Open {
             return Err(PushError::Finished);
         }
