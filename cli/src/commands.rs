@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod doctor;
+pub(crate) mod dwcp;
 pub(crate) mod event;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -56,6 +57,9 @@ enum Noun {
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Verb),
+    /// The transport between members and hosts
+    #[command(subcommand)]
+    Dwcp(dwcp::Verb),
     /// Join tokens for new hosts and members
     #[command(subcommand)]
     Token(token::Verb),
@@ -95,6 +99,7 @@ impl Noun {
             Self::Host(verb) => host::run(invocation, verb),
             Self::Member(verb) => member::run(invocation, verb),
             Self::Cluster(verb) => cluster::run(invocation, verb),
+            Self::Dwcp(verb) => dwcp::run(invocation, verb),
             Self::Token(verb) => token::run(invocation, verb),
             Self::User(verb) => user::run(invocation, verb),
             Self::Operation(verb) => operation::run(invocation, verb),

@@ -13,6 +13,7 @@
 //! | [`renew`] | new certificates at two thirds of the old one's life |
 //! | [`revocation`] | who may no longer talk, live sessions included |
 //! | [`driver`] | moves packets: our shell around quinn-proto
+//! | [`stats`] | how a session is doing, for people and programs |
 //! | [`close`] | why a session ended, in words and as QUIC close codes |
 //!
 //! Decisions without I/O (backoff, when to renew, link states, class priorities) live in
@@ -34,6 +35,7 @@ mod quic;
 pub mod renew;
 pub mod revocation;
 pub mod session;
+pub mod stats;
 mod tls;
 
 pub use authority::{AuthorityError, ClusterAuthority};
@@ -46,5 +48,7 @@ pub use identity::{Identity, IdentityStore, KeyRequest};
 pub use join::{JoinError, JoinExchange};
 pub use links::{LinkEvent, Links};
 pub use novacron_protocol::wire::hello::Peer;
+pub use novacron_transport_core::fallback::Way;
 pub use revocation::RevokedSet;
-pub use session::{Session, SessionError, SessionStats};
+pub use session::{Session, SessionError};
+pub use stats::{ClassStats, SessionStats};

@@ -33,6 +33,7 @@ use crate::driver::WriteError;
 use crate::identity::IdentityStore;
 use crate::quic::BODIES_MAX;
 use crate::revocation::RevokedSet;
+use crate::stats::SessionStats;
 
 pub(crate) mod connection;
 mod guard;
@@ -103,17 +104,6 @@ impl SessionError {
     pub fn is_end(&self) -> bool {
         matches!(self, Self::Closed(_) | Self::Lost(_))
     }
-}
-
-/// What a session has carried so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionStats {
-    pub rtt: Duration,
-    pub sent_bytes: u64,
-    pub received_bytes: u64,
-    pub sent_packets: u64,
-    pub lost_packets: u64,
-    pub congestion_window_bytes: u64,
 }
 
 /// What the two sides have agreed on when a session begins.
@@ -270,21 +260,9 @@ impl Session {
         self.shared.connection.close(reason);
     }
 
-    /// Whether this side's packets go through TCP, because UDP is blocked.
-    pub fn is_tunnelled(&self) -> bool {
-        self.shared.connection.quic.is_tunnelled()
-    }
-
+    /// What the session has carried, and how it is doing now.
     pub fn stats(&self) -> SessionStats {
-        let stats = self.shared.connection.quic.stats();
-        SessionStats {
-            rtt: stats.path.rtt,
-            sent_bytes: stats.udp_tx.bytes,
-            received_bytes: stats.udp_rx.bytes,
-            sent_packets: stats.path.sent_packets,
-            lost_packets: stats.path.lost_packets,
-            congestion_window_bytes: stats.path.cwnd,
-        }
+        self.shared.connection.quic.stats()
     }
 
     async fn ask(

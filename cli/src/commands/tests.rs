@@ -34,6 +34,8 @@ fn every_verb_of_the_contract_is_there() {
         "user create ann --role viewer",
         "user list",
         "user delete ann",
+        "dwcp status",
+        "dwcp status h1",
         "member list",
         "member remove 2",
         "host list",

@@ -1,10 +1,13 @@
 //! `/dwcp/status`: the transport's sessions of this member.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use novacron_controlplane_core::State as Replicated;
-use novacron_protocol::api::dwcp::{DwcpSession, DwcpStatus};
+use novacron_protocol::Name;
+use novacron_protocol::api::dwcp::{DwcpClass, DwcpSession, DwcpStatus};
 use novacron_protocol::wire::hello::Peer;
-use novacron_transport::Session;
+use novacron_transport::{ClassStats, Session, SessionStats, Way};
 
 use super::Shared;
 use super::answer::{Answer, Reply};
@@ -25,26 +28,67 @@ pub(crate) async fn status(State(api): State<Shared>, mut params: Params) -> Rep
     Ok(Answer::ok(&status))
 }
 
+/// What the peer of a session is called, if the state knows it.
+pub(super) fn peer_name(state: &Replicated, peer: Peer) -> Option<&Name> {
+    match peer {
+        Peer::Member(id) => state.member(id).map(|member| &member.name),
+        Peer::Host(id) => state.host(id).map(|host| &host.name),
+    }
+}
+
 fn describe(state: &Replicated, session: &Session) -> DwcpSession {
-    let (kind, id, name) = match session.peer() {
-        Peer::Member(id) => ("member", id.to_string(), state.member(id).map(|peer| &peer.name)),
-        Peer::Host(id) => ("host", id.to_string(), state.host(id).map(|peer| &peer.name)),
+    let (kind, id) = match session.peer() {
+        Peer::Member(id) => ("member", id.to_string()),
+        Peer::Host(id) => ("host", id.to_string()),
     };
+    let name = peer_name(state, session.peer());
     let stats = session.stats();
-    let lost = u128::from(stats.lost_packets) * 1_000_000;
-    let loss_ppm = lost.checked_div(u128::from(stats.sent_packets)).unwrap_or(0);
     DwcpSession {
         peer_kind: kind.to_owned(),
         peer_id: id,
         peer_name: name.map(ToString::to_string),
         remote_address: session.remote_addr(),
+        way: match stats.way {
+            Way::Udp => "udp".to_owned(),
+            Way::Tunnel => "tcp".to_owned(),
+        },
         version: session.version().0,
-        rtt_us: u64::try_from(stats.rtt.as_micros()).unwrap_or(u64::MAX),
+        rtt_us: micros(stats.rtt),
+        rtt_min_us: micros(stats.rtt_min),
+        mtu_bytes: stats.mtu_bytes,
         sent_bytes: stats.sent_bytes,
         received_bytes: stats.received_bytes,
         sent_packets: stats.sent_packets,
         lost_packets: stats.lost_packets,
-        loss_ppm: u64::try_from(loss_ppm).unwrap_or(u64::MAX),
+        loss_ppm: loss_ppm(&stats),
         congestion_window_bytes: stats.congestion_window_bytes,
+        bandwidth_bps: stats.bandwidth.0,
+        pacing_rate_bps: stats.pacing_rate.0,
+        goodput_bps: stats.goodput.0,
+        congestion: stats.congestion.name().to_owned(),
+        congestion_reason: stats.congestion.to_string(),
+        streams: stats.streams as u64,
+        classes: stats.classes.iter().map(describe_class).collect(),
     }
+}
+
+fn describe_class(stats: &ClassStats) -> DwcpClass {
+    DwcpClass {
+        class: stats.class.to_string(),
+        sent_bytes: stats.sent_bytes,
+        queued_bytes: stats.queued_bytes,
+        sent_because: stats.reason.map(|reason| reason.to_string()),
+        held_because: stats.hold.to_string(),
+    }
+}
+
+/// Lost of a million packets sent.
+pub(super) fn loss_ppm(stats: &SessionStats) -> u64 {
+    let lost = u128::from(stats.lost_packets) * 1_000_000;
+    let ppm = lost.checked_div(u128::from(stats.sent_packets)).unwrap_or(0);
+    u64::try_from(ppm).unwrap_or(u64::MAX)
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

@@ -5,13 +5,16 @@ use std::fmt::{Display, Write as _};
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use novacron_controlplane_core::State as Replicated;
+use novacron_protocol::Name;
 use novacron_protocol::api::vm::VmStatus;
 use novacron_protocol::host::Connectivity;
+use novacron_transport::SessionStats;
 
 use super::Shared;
 use super::answer::Answer;
 use super::cluster::count;
-use super::view;
+use super::{dwcp, view};
 
 /// Show this member's figures in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "about", operation_id = "metrics",
@@ -51,6 +54,7 @@ pub(crate) async fn scrape(State(api): State<Shared>) -> Answer {
     page.counter("novacron_api_requests_total", "API answers by class of status", requests);
     let refused = api.auditor.refusals();
     page.counter("novacron_api_refusals_total", "Logins and rights refused", [("", refused)]);
+    page.dwcp(&api, &state);
     Answer::bytes(StatusCode::OK, "text/plain; version=0.0.4", page.text.into_bytes())
 }
 
@@ -67,30 +71,74 @@ struct Exposition {
 }
 
 impl Exposition {
-    fn gauge<L: Display>(
+    /// The transport's sessions, one sample for each peer.
+    fn dwcp(&mut self, api: &Shared, state: &Replicated) {
+        let sessions: Vec<(String, SessionStats)> = api
+            .peers
+            .sessions()
+            .iter()
+            .map(|session| {
+                let peer = session.peer();
+                let name = dwcp::peer_name(state, peer).map_or(peer.to_string(), Name::to_string);
+                (format!("peer=\"{name}\""), session.stats())
+            })
+            .collect();
+        let each = |figure: fn(&SessionStats) -> f64| {
+            sessions.iter().map(move |(peer, stats)| (peer.clone(), figure(stats)))
+        };
+        self.gauge(
+            "dwcp_streams_active",
+            "Streams written to the peer",
+            each(|s| s.streams as f64),
+        );
+        self.gauge(
+            "dwcp_bandwidth_available_bytes",
+            "Bytes per second that the path is believed to carry for this session",
+            each(|stats| stats.bandwidth.0 as f64 / 8.0),
+        );
+        self.gauge(
+            "dwcp_packet_loss_rate",
+            "Share of packets lost since the session began",
+            each(|stats| dwcp::loss_ppm(stats) as f64 / 1e6),
+        );
+        self.gauge(
+            "dwcp_latency_milliseconds",
+            "Smoothed round trip",
+            each(|stats| stats.rtt.as_secs_f64() * 1e3),
+        );
+        let sent = sessions.iter().flat_map(|(peer, stats)| {
+            stats
+                .classes
+                .iter()
+                .map(move |class| (format!("{peer},class=\"{}\"", class.class), class.sent_bytes))
+        });
+        self.counter("dwcp_sent_bytes_total", "Bytes of each class that have left", sent);
+    }
+
+    fn gauge<L: Display, V: Display>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (L, u64)>,
+        samples: impl IntoIterator<Item = (L, V)>,
     ) {
         self.family(name, "gauge", help, samples);
     }
 
-    fn counter<L: Display>(
+    fn counter<L: Display, V: Display>(
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (L, u64)>,
+        samples: impl IntoIterator<Item = (L, V)>,
     ) {
         self.family(name, "counter", help, samples);
     }
 
-    fn family<L: Display>(
+    fn family<L: Display, V: Display>(
         &mut self,
         name: &str,
         kind: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (L, u64)>,
+        samples: impl IntoIterator<Item = (L, V)>,
     ) {
         // Writing to a `String` cannot fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");

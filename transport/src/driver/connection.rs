@@ -11,21 +11,22 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use novacron_protocol::wire::Class;
-use novacron_transport_core::acp::Acp;
 use novacron_transport_core::ass::{Ass, Policy};
 use novacron_transport_core::fallback::{self, Action, Fallback};
 use quinn::{ConnectionError, Dir, Side, StreamId, VarInt};
 use quinn_proto::crypto::ExportKeyingMaterialError;
-use quinn_proto::{ConnectionHandle, ConnectionStats, Event, StreamEvent, Transmit};
+use quinn_proto::{ConnectionHandle, Event, StreamEvent, Transmit};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::congestion::Path;
 use super::endpoint::{self, Way};
+use super::goodput::Goodput;
 use super::outgoing::Outgoing;
 use super::stream::{RecvStream, SendStream};
 use super::tunnels::Dialler;
 use super::turn::{Progress, Unsent, remember};
+use crate::stats::{ClassStats, SessionStats};
 
 /// A connection. Clones, and its streams, are handles to the same one; it is closed when the last is
 /// dropped.
@@ -69,6 +70,7 @@ pub(super) struct State {
     pub(super) ass: Ass,
     pub(super) outgoing: Outgoing,
     pub(super) unsent: Unsent,
+    pub(super) goodput: Goodput,
     /// The packets of the burst at hand, and how to send them if the socket was full.
     pub(super) burst: Vec<u8>,
     pub(super) refused: Option<Transmit>,
@@ -116,6 +118,7 @@ impl Connection {
             ass: Ass::new(Policy::default(), Duration::ZERO),
             outgoing: Outgoing::default(),
             unsent: Unsent::default(),
+            goodput: Goodput::new(epoch),
             burst: Vec::new(),
             refused: None,
             readers: HashMap::new(),
@@ -191,22 +194,14 @@ impl Connection {
         self.shared().endpoint.ways.real_address(remote)
     }
 
-    /// Whether packets to the peer go through TCP.
-    pub(crate) fn is_tunnelled(&self) -> bool {
-        let remote = self.shared().lock().quic.remote_address();
-        self.shared().endpoint.ways.tunnel(remote).is_some()
-    }
-
     pub(crate) fn side(&self) -> Side {
         self.shared().lock().quic.side()
     }
 
-    /// QUIC's counters, with ACP's window for QUIC's.
-    pub(crate) fn stats(&self) -> ConnectionStats {
-        let state = self.shared().lock();
-        let mut stats = state.quic.stats();
-        stats.path.cwnd = state.path.look(Acp::cwnd_bytes);
-        stats
+    pub(crate) fn stats(&self) -> SessionStats {
+        let mut state = self.shared().lock();
+        let tunnel = self.shared().endpoint.ways.tunnel(state.quic.remote_address());
+        state.stats(Instant::now(), if tunnel.is_some() { Way::Tunnel } else { Way::Udp })
     }
 
     /// What the TLS handshake has agreed on.
@@ -538,6 +533,37 @@ impl State {
             self.quic.ping();
         }
         Some((action, dialler.clone()))
+    }
+
+    fn stats(&mut self, now: Instant, way: Way) -> SessionStats {
+        let (quic, since) = (self.quic.stats(), self.since(now));
+        let class = |class| ClassStats {
+            class,
+            sent_bytes: self.ass.sent(class),
+            queued_bytes: self.ass.backlog(class),
+            reason: self.ass.last_reason(class),
+            hold: self.ass.hold(since, class),
+        };
+        let classes = Class::ALL.map(class);
+        let goodput = self.goodput.rate(now);
+        let streams = self.outgoing.len();
+        self.path.look(|acp| SessionStats {
+            way,
+            rtt: quic.path.rtt,
+            rtt_min: acp.min_rtt(),
+            mtu_bytes: quic.path.current_mtu,
+            sent_bytes: quic.udp_tx.bytes,
+            received_bytes: quic.udp_rx.bytes,
+            sent_packets: quic.path.sent_packets,
+            lost_packets: quic.path.lost_packets,
+            congestion_window_bytes: acp.cwnd_bytes(),
+            bandwidth: acp.bandwidth(),
+            pacing_rate: acp.pacing_rate(),
+            congestion: acp.state(),
+            goodput,
+            streams,
+            classes,
+        })
     }
 
     pub(super) fn since(&self, now: Instant) -> Duration {

@@ -66,6 +66,11 @@ impl Outgoing {
         self.streams.insert(id, queue);
     }
 
+    /// Streams that have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Gives a stream another class; only while nothing waits on it.
     pub(super) fn set_class(&mut self, id: StreamId, class: Class) {
         if let Some(queue) = self.streams.get_mut(&id).filter(|queue| queue.bytes == 0) {

@@ -138,6 +138,7 @@ impl State {
             if !self.outgoing.is_ready(grant.class) && self.ass.backlog(grant.class) > 0 {
                 self.ass.handle_blocked(grant.class);
             }
+            self.goodput.count(now, moved);
             self.unsent.bytes += moved;
             room = room.saturating_sub(moved);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use novacron_protocol::codec;
 use novacron_protocol::limits::FRAME_BYTES_MAX;
 use novacron_protocol::wire::Class;
-use novacron_transport::{Endpoint, EndpointOptions, IdentityStore, Session, Tcp};
+use novacron_transport::{Endpoint, EndpointOptions, IdentityStore, Session, Tcp, Way};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 
@@ -173,7 +173,7 @@ async fn a_session_changes_to_tcp_and_back_without_losing_a_message() {
         setting.network.open_udp();
         // UDP is found to work when it is probed; the peer follows.
         let through_udp = setting.network.addr.ip();
-        until(|| !setting.host.is_tunnelled()).await;
+        until(|| setting.host.stats().way == Way::Udp).await;
         until(|| setting.member.remote_addr().ip() == through_udp).await;
     })
     .await;
