@@ -131,6 +131,11 @@ impl Fallback {
         self.action.take()
     }
 
+    /// Whether [`Self::poll_action`] has something.
+    pub fn has_action(&self) -> bool {
+        self.action.is_some()
+    }
+
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Duration> {
         match self.state {

@@ -15,7 +15,7 @@ use novacron_transport_core::ass::{Ass, Policy};
 use novacron_transport_core::fallback::{self, Action, Fallback};
 use quinn::{ConnectionError, Dir, Side, StreamId, VarInt};
 use quinn_proto::crypto::ExportKeyingMaterialError;
-use quinn_proto::{ConnectionHandle, Event, StreamEvent, Transmit};
+use quinn_proto::{ConnectionHandle, EndpointEvent, Event, StreamEvent, Transmit};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
@@ -78,6 +78,9 @@ pub(super) struct State {
     /// Those who wait until a stream that this side writes has ended, one way or another.
     settling: HashMap<StreamId, Arc<Notify>>,
     driver: Option<Waker>,
+    /// When the driver looks again by itself.
+    armed: Option<Instant>,
+    endpoint_events: Vec<EndpointEvent>,
     connected: bool,
     error: Option<ConnectionError>,
 }
@@ -124,6 +127,8 @@ impl Connection {
             readers: HashMap::new(),
             settling: HashMap::new(),
             driver: None,
+            armed: None,
+            endpoint_events: Vec::new(),
             connected: false,
             error: None,
         };
@@ -327,12 +332,21 @@ impl Shared {
         way: Way,
         events: impl Iterator<Item = quinn_proto::ConnectionEvent>,
     ) {
-        self.with(|state| {
-            if let Some((fallback, _)) = &mut state.fallback {
-                fallback.handle_heard(way);
-            }
-            events.for_each(|event| state.quic.handle_event(event));
-        });
+        let mut state = self.lock();
+        if let Some((fallback, _)) = &mut state.fallback {
+            fallback.handle_heard(way);
+        }
+        events.for_each(|event| state.quic.handle_event(event));
+        // Acknowledgements, and what they let leave, need not wait for the driver's turn.
+        let progress = state.transmit(Instant::now(), &self.endpoint.ways, BURSTS_ON_ARRIVAL);
+        state.dispatch(self);
+        let driver = (progress != Progress::Idle || state.needs_turn())
+            .then(|| state.driver.take())
+            .flatten();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
     }
 
     /// A tunnel is there. Says whether it is still wanted: UDP may have come back meanwhile.
@@ -383,17 +397,16 @@ impl Shared {
             remember(&mut state.driver, context);
             let now = Instant::now();
             // In this order: a goodbye has to leave before the time to say it is over.
-            let mut progress = state.transmit(now, ways);
+            let mut progress = state.transmit(now, ways, BURSTS_PER_TURN);
             if progress == Progress::Idle && state.handle_timeouts(now) {
-                progress = state.transmit(now, ways);
+                progress = state.transmit(now, ways, BURSTS_PER_TURN);
             }
             state.dispatch(self);
             let choice = state.choose_way(now);
-            let mut events = Vec::new();
-            while let Some(event) = state.quic.poll_endpoint_events() {
-                events.push(event);
-            }
+            state.collect_endpoint_events();
+            let events = std::mem::take(&mut state.endpoint_events);
             let (drained, due) = (state.quic.is_drained(), state.next_timeout());
+            state.armed = due;
             drop(state);
             if let Some((action, dialler)) = choice {
                 self.change_way(action, dialler);
@@ -441,6 +454,11 @@ impl Shared {
         }
     }
 }
+
+/// Bursts sent before other connections get their turn: by the driver, and by the endpoint's
+/// receiver, which has packets of all connections waiting.
+const BURSTS_PER_TURN: usize = 16;
+const BURSTS_ON_ARRIVAL: usize = 2;
 
 /// Takes the connection off the endpoint's list when its driver ends, also with its runtime.
 struct Leave<'a>(&'a Shared);
@@ -507,6 +525,26 @@ impl State {
                 }
                 self.settle(id);
             }
+        }
+    }
+
+    fn collect_endpoint_events(&mut self) {
+        while let Some(event) = self.quic.poll_endpoint_events() {
+            self.endpoint_events.push(event);
+        }
+    }
+
+    /// Whether the driver has to look before the time that it has set itself.
+    fn needs_turn(&mut self) -> bool {
+        self.collect_endpoint_events();
+        let way = self.fallback.as_ref().is_some_and(|(fallback, _)| fallback.has_action());
+        if way || !self.endpoint_events.is_empty() || self.quic.is_drained() {
+            return true;
+        }
+        match (self.next_timeout(), self.armed) {
+            (Some(due), Some(armed)) => due < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
         }
     }
 

@@ -1,14 +1,17 @@
 //! The two ends of a stream.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
 use novacron_protocol::wire::Class;
 use quinn::{ConnectionError, StreamId, VarInt};
+use quinn_proto::Chunks;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::connection::Connection;
@@ -28,6 +31,8 @@ pub(crate) struct SendStream {
 pub(crate) struct RecvStream {
     connection: Connection,
     id: StreamId,
+    /// Taken out of QUIC, a run of packets at a time, so that not each of them costs a lock.
+    taken: VecDeque<Bytes>,
     /// How it ended, once it has.
     end: Option<Result<(), ReadError>>,
 }
@@ -147,7 +152,7 @@ impl Drop for SendStream {
 
 impl RecvStream {
     pub(super) fn new(connection: Connection, id: StreamId) -> Self {
-        Self { connection, id, end: None }
+        Self { connection, id, taken: VecDeque::new(), end: None }
     }
 
     /// The next bytes in order, at most `bytes_max`; `None` at the regular end. May be cancelled.
@@ -160,31 +165,39 @@ impl RecvStream {
         context: &mut Context<'_>,
         bytes_max: usize,
     ) -> Poll<Result<Option<Bytes>, ReadError>> {
-        if let Some(end) = &self.end {
-            return Poll::Ready(end.clone().map(|()| None));
+        if self.taken.is_empty() && self.end.is_none() {
+            ready!(self.poll_take(context));
         }
-        let shared = self.connection.shared();
+        match self.taken.front_mut() {
+            Some(chunk) if chunk.len() > bytes_max => {
+                Poll::Ready(Ok(Some(chunk.split_to(bytes_max))))
+            }
+            Some(_) => Poll::Ready(Ok(self.taken.pop_front())),
+            None => Poll::Ready(self.end.clone().unwrap_or(Ok(())).map(|()| None)),
+        }
+    }
+
+    /// Takes what is there, or learns how the stream has ended.
+    fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let shared = Arc::clone(self.connection.shared());
         let mut state = shared.lock();
-        let (next, credit) = match state.quic.recv_stream(self.id).read(true) {
-            Ok(mut chunks) => (chunks.next(bytes_max), chunks.finalize().should_transmit()),
+        let (end, credit) = match state.quic.recv_stream(self.id).read(true) {
+            Ok(mut chunks) => {
+                (take(&mut chunks, &mut self.taken), chunks.finalize().should_transmit())
+            }
             // It was forgotten by QUIC, as after the connection's end.
             Err(_) => (Err(quinn_proto::ReadError::Blocked), false),
         };
-        let outcome = match next {
-            Ok(Some(chunk)) => Poll::Ready(Ok(Some(chunk.bytes))),
-            Ok(None) => {
-                self.end = Some(Ok(()));
-                Poll::Ready(Ok(None))
-            }
-            Err(quinn_proto::ReadError::Reset(_)) => {
-                self.end = Some(Err(ReadError::Reset));
-                Poll::Ready(Err(ReadError::Reset))
-            }
+        self.end = match end {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(quinn_proto::ReadError::Reset(_)) => Some(Err(ReadError::Reset)),
+            Err(quinn_proto::ReadError::Blocked) if !self.taken.is_empty() => None,
             Err(quinn_proto::ReadError::Blocked) => match state.error() {
-                Some(error) => Poll::Ready(Err(ReadError::ConnectionLost(error.clone()))),
+                Some(error) => Some(Err(ReadError::ConnectionLost(error.clone()))),
                 None => {
                     state.wait_readable(self.id, context.waker());
-                    Poll::Pending
+                    return Poll::Pending;
                 }
             },
         };
@@ -192,9 +205,30 @@ impl RecvStream {
         if credit {
             shared.wake();
         }
-        outcome
+        Poll::Ready(())
     }
 }
+
+/// Moves chunks in order, about [`TAKE_BYTES`] of them. Says whether that was the regular end.
+fn take(
+    chunks: &mut Chunks<'_>,
+    taken: &mut VecDeque<Bytes>,
+) -> Result<bool, quinn_proto::ReadError> {
+    let mut bytes = 0;
+    while bytes < TAKE_BYTES {
+        match chunks.next(TAKE_BYTES)? {
+            Some(chunk) => {
+                bytes += chunk.bytes.len();
+                taken.push_back(chunk.bytes);
+            }
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+/// What a reader takes out of QUIC at once; the peer may send as much more.
+const TAKE_BYTES: usize = 64 << 10;
 
 impl AsyncRead for RecvStream {
     fn poll_read(

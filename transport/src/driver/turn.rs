@@ -11,8 +11,6 @@ use quinn_proto::{FrameStats, Transmit};
 use super::connection::State;
 use super::ways::Ways;
 
-/// Bursts sent before other connections get their turn.
-const BURSTS_PER_TURN: usize = 16;
 /// Bytes handed to QUIC ahead of a burst: one burst.
 const BURST_BYTES: u64 = 64 << 10;
 
@@ -53,8 +51,8 @@ impl State {
     }
 
     /// Sends what may leave now.
-    pub(super) fn transmit(&mut self, now: Instant, ways: &Ways) -> Progress {
-        for _ in 0..BURSTS_PER_TURN {
+    pub(super) fn transmit(&mut self, now: Instant, ways: &Ways, bursts_max: usize) -> Progress {
+        for _ in 0..bursts_max {
             let transmit = match self.refused.take() {
                 Some(refused) => refused,
                 None => match self.next_burst(now, ways.udp.segments_max()) {
