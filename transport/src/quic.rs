@@ -35,6 +35,8 @@ const SEND_WINDOW: u64 = 64 << 20;
 /// Most that a peer may wait with an acknowledgement. Shorter than QUIC's 25 ms, so that a lost
 /// command that nothing follows is repeated sooner.
 const ACK_DELAY_MAX: Duration = Duration::from_millis(5);
+/// Second copies of urgent messages that wait on either side; older ones give way.
+const DATAGRAM_BYTES_MAX: usize = 64 << 10;
 /// Payload of the largest packet to look for: what fits 1,500 bytes with IPv4 and UDP.
 const MTU_MAX: u16 = 1_472;
 /// The same before the hello: a newcomer's frames fit.
@@ -141,6 +143,7 @@ fn transport(idle_timeout: Duration) -> TransportConfig {
         .ack_frequency_config(Some(acks))
         .mtu_discovery_config(Some(mtu))
         .congestion_controller_factory(Arc::new(AcpFactory))
-        .datagram_receive_buffer_size(None);
+        .datagram_receive_buffer_size(Some(DATAGRAM_BYTES_MAX))
+        .datagram_send_buffer_size(DATAGRAM_BYTES_MAX);
     config
 }

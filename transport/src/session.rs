@@ -36,6 +36,7 @@ use crate::revocation::RevokedSet;
 use crate::stats::SessionStats;
 
 pub(crate) mod connection;
+pub(crate) mod copies;
 mod guard;
 mod inbox;
 mod outbox;
@@ -45,6 +46,7 @@ mod standing;
 pub(crate) mod writer;
 
 use connection::Connection;
+use copies::Arrivals;
 use guard::Guard;
 use inbox::Inbox;
 use outbox::Outbox;
@@ -139,6 +141,7 @@ impl Session {
             calls_tx,
             bodies: Arc::clone(&bodies),
             opened: Default::default(),
+            arrivals: Arrivals::default(),
         };
         let guard = Guard {
             connection: Arc::clone(&connection),

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use novacron_protocol::wire::Class;
 use novacron_transport_core::ass::{Ass, Policy};
 use novacron_transport_core::fallback::{self, Action, Fallback};
+use novacron_transport_core::hedge::Hedge;
 use quinn::{ConnectionError, Dir, Side, StreamId, VarInt};
 use quinn_proto::crypto::ExportKeyingMaterialError;
 use quinn_proto::{ConnectionHandle, EndpointEvent, Event, StreamEvent, Transmit};
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     room: [Notify; 2],
     /// The peer has opened a stream, by direction.
     opened: [Notify; 2],
+    datagram: Notify,
 }
 
 /// A connection's state, behind its lock.
@@ -71,6 +73,9 @@ pub(super) struct State {
     pub(super) outgoing: Outgoing,
     pub(super) unsent: Unsent,
     pub(super) goodput: Goodput,
+    pub(super) hedge: Hedge<Bytes>,
+    /// QUIC holds second copies, which are as urgent as the first ones.
+    pub(super) copies_queued: bool,
     /// The packets of the burst at hand, and how to send them if the socket was full.
     pub(super) burst: Vec<u8>,
     pub(super) refused: Option<Transmit>,
@@ -122,6 +127,8 @@ impl Connection {
             outgoing: Outgoing::default(),
             unsent: Unsent::default(),
             goodput: Goodput::new(epoch),
+            hedge: Hedge::new(Duration::ZERO),
+            copies_queued: false,
             burst: Vec::new(),
             refused: None,
             readers: HashMap::new(),
@@ -140,6 +147,7 @@ impl Connection {
             closed: Notify::new(),
             room: Default::default(),
             opened: Default::default(),
+            datagram: Notify::new(),
         });
         tokio::spawn(Arc::clone(&shared).drive());
         Self(Arc::new(Handle { shared }))
@@ -177,6 +185,28 @@ impl Connection {
         let id = self.accept(Dir::Bi).await?;
         self.shared().lock().outgoing.open(id, class);
         Ok((SendStream::new(self.clone(), id), RecvStream::new(self.clone(), id)))
+    }
+
+    /// A message was written to its class's stream as its `seq`-th. Where packets get lost it is
+    /// sent once more, in a datagram.
+    pub(crate) fn repeat(&self, class: Class, seq: u64, message: Bytes) {
+        self.shared().with(|state| {
+            let since = state.since(Instant::now());
+            state.hedge.handle_sent(since, class, seq, message);
+        });
+    }
+
+    /// The next datagram of the peer's.
+    pub(crate) async fn datagram(&self) -> Result<Bytes, ConnectionError> {
+        self.shared()
+            .wait(
+                |shared| &shared.datagram,
+                |state| match state.quic.datagrams().recv() {
+                    Some(datagram) => Some(Ok(datagram)),
+                    None => state.error.clone().map(Err),
+                },
+            )
+            .await
     }
 
     /// Ends the connection at once; what waits is lost.
@@ -373,6 +403,7 @@ impl Shared {
     fn announce_end(&self) {
         self.connected.notify_waiters();
         self.closed.notify_waiters();
+        self.datagram.notify_waiters();
         self.room.iter().chain(&self.opened).for_each(Notify::notify_waiters);
     }
 
@@ -494,8 +525,8 @@ impl State {
                     shared.announce_end();
                 }
                 Event::Stream(event) => self.dispatch_stream(event, shared),
-                Event::HandshakeDataReady | Event::DatagramReceived | Event::DatagramsUnblocked => {
-                }
+                Event::DatagramReceived => shared.datagram.notify_waiters(),
+                Event::HandshakeDataReady | Event::DatagramsUnblocked => {}
             }
         }
         self.follow_path();
@@ -553,7 +584,9 @@ impl State {
         if self.remote != self.quic.remote_address() {
             self.remote = self.quic.remote_address();
             self.path = Path::of(&self.quic);
-            self.path.changed(Instant::now());
+            let now = Instant::now();
+            self.path.changed(now);
+            self.hedge.handle_new_path(self.since(now));
         }
     }
 

@@ -10,6 +10,7 @@ use quinn_proto::{FrameStats, Transmit};
 
 use super::connection::State;
 use super::ways::Ways;
+use crate::session::copies;
 
 /// Bytes handed to QUIC ahead of a burst: one burst.
 const BURST_BYTES: u64 = 64 << 10;
@@ -45,13 +46,15 @@ impl State {
     /// When the next turn is due if nothing else happens.
     pub(super) fn next_timeout(&mut self) -> Option<Instant> {
         let way = self.fallback.as_ref().and_then(|(fallback, _)| fallback.poll_timeout());
-        let own = [self.ass.poll_timeout(), way].into_iter().flatten().min();
+        let copy = self.hedge.poll_timeout();
+        let own = [self.ass.poll_timeout(), way, copy].into_iter().flatten().min();
         let own = own.map(|at| self.epoch + at);
         [self.quic.poll_timeout(), self.path.timeout(), own].into_iter().flatten().min()
     }
 
     /// Sends what may leave now.
     pub(super) fn transmit(&mut self, now: Instant, ways: &Ways, bursts_max: usize) -> Progress {
+        self.queue_copies(now);
         for _ in 0..bursts_max {
             let transmit = match self.refused.take() {
                 Some(refused) => refused,
@@ -87,7 +90,9 @@ impl State {
         } else if budget > 0 {
             self.count_lost();
             self.fill(now, budget.min(BURST_BYTES).saturating_sub(self.unsent.bytes));
-        } else if self.ass.backlog(Class::Lease) + self.ass.backlog(Class::Command) > 0 {
+        } else if self.copies_queued
+            || self.ass.backlog(Class::Lease) + self.ass.backlog(Class::Command) > 0
+        {
             // What is urgent waits neither for pacing nor for acknowledgements, as long as it is
             // little. It overtakes what QUIC holds by its streams' priority.
             budget = self.path.overdraft();
@@ -109,6 +114,7 @@ impl State {
                     }
                 }
                 self.unsent.bytes = self.unsent.bytes.saturating_sub(transmit.size as u64);
+                self.hedge.handle_traffic(transmit.size as u64);
             }
             // QUIC has nothing left although it might send.
             None if budget > 0 => {
@@ -118,6 +124,21 @@ impl State {
             None => {}
         }
         transmit
+    }
+
+    /// Hands QUIC the second copies that are due.
+    fn queue_copies(&mut self, now: Instant) {
+        let since = self.since(now);
+        self.copies_queued = false;
+        if self.hedge.poll_timeout().is_none_or(|due| due > since) {
+            return;
+        }
+        self.hedge.handle_srtt(self.quic.rtt());
+        self.hedge.handle_lost_packets(since, self.quic.stats().path.lost_packets);
+        while let Some(copy) = self.hedge.poll_copy(since) {
+            // Fails only towards a peer that takes no datagrams, or not of this length.
+            self.copies_queued |= self.quic.datagrams().send(copies::datagram(&copy), true).is_ok();
+        }
     }
 
     /// What was lost is waiting in QUIC again, and goes first.

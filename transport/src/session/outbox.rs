@@ -6,13 +6,16 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use novacron_protocol::frame::HEADER_BYTES;
 use novacron_protocol::wire::Class;
 use novacron_transport_core::class::Scheduler;
 use novacron_transport_core::header::StreamHeader;
+use novacron_transport_core::hedge::COPY_BYTES_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::SessionError;
 use super::connection::Connection;
+use super::copies::travels_twice;
 use super::writer::FrameWriter;
 
 /// The queues of one session.
@@ -97,10 +100,16 @@ async fn write_class(
         let mut writer = FrameWriter::new(stream);
         let header = [StreamHeader::Messages(class).to_byte()];
         writer.write(Bytes::copy_from_slice(&header)).await.ok()?;
+        let mut seq = 0;
         while let Some(Queued { frame, room }) = frames_rx.recv().await {
+            let message = frame.slice(HEADER_BYTES..);
             if writer.write(frame).await.is_err() {
                 return Some(());
             }
+            if travels_twice(class) && message.len() <= COPY_BYTES_MAX {
+                connection.quic.repeat(class, seq, message);
+            }
+            seq += 1;
             drop(room);
         }
         writer.finish();

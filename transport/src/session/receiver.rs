@@ -13,6 +13,7 @@ use novacron_transport_core::header::StreamHeader;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::connection::Connection;
+use super::copies::{Arrivals, travels_twice};
 use super::inbox::Inbox;
 use super::reader::{FrameReader, ReadFailure, first_byte};
 use super::standing::Standing;
@@ -34,12 +35,14 @@ pub(crate) struct Receiver {
     pub(crate) bodies: Arc<Semaphore>,
     /// Classes whose stream the peer has opened.
     pub(crate) opened: Mutex<BTreeSet<Class>>,
+    pub(crate) arrivals: Arrivals,
 }
 
 impl Receiver {
     /// Runs until the session ends. QUIC bounds how many streams are open, hence the tasks.
     pub(crate) async fn run(self) {
         let this = Arc::new(self);
+        tokio::spawn(Arc::clone(&this).copies());
         loop {
             tokio::select! {
                 stream = this.connection.quic.accept_uni() => match stream {
@@ -51,6 +54,16 @@ impl Receiver {
                     Err(_) => return,
                 },
             };
+        }
+    }
+
+    /// Takes second copies of urgent messages.
+    async fn copies(self: Arc<Self>) {
+        while let Ok(datagram) = self.connection.quic.datagram().await {
+            let pushed = self.arrivals.push_datagram(&self.connection, &self.inbox, datagram);
+            if pushed.await.is_err() {
+                return;
+            }
         }
     }
 
@@ -75,7 +88,12 @@ impl Receiver {
         loop {
             match reader.frame().await {
                 Ok(Some(frame)) => {
-                    if self.inbox.push(class, frame).await.is_err() {
+                    let pushed = if travels_twice(class) {
+                        self.arrivals.push_stream(&self.inbox, class, frame).await
+                    } else {
+                        self.inbox.push(class, frame).await
+                    };
+                    if pushed.is_err() {
                         return;
                     }
                 }

@@ -14,12 +14,17 @@ use novacron_transport::{Endpoint, EndpointOptions, IdentityStore, Session, Tcp,
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
 use crate::cluster::{Cluster, accept_session, endpoint, endpoint_of, member, soon, until};
 
 /// A network between a host and a member: one port for UDP and TCP, each of which can be blocked.
 struct Network {
     addr: SocketAddr,
     udp_open: Arc<AtomicBool>,
+    /// Of a thousand packets so many are lost, each way.
+    lost_of_thousand: Arc<AtomicU64>,
     tcp_connections: Arc<AtomicU64>,
     /// Changing it makes the network use another port towards the member, as a NAT does that has
     /// forgotten a binding.
@@ -34,11 +39,17 @@ impl Network {
         let network = Self {
             addr,
             udp_open: Arc::new(AtomicBool::new(true)),
+            lost_of_thousand: Arc::default(),
             tcp_connections: Arc::default(),
             rebind_tx: watch::Sender::new(()),
         };
         let rebind_rx = network.rebind_tx.subscribe();
-        tokio::spawn(carry_udp(udp, member, Arc::clone(&network.udp_open), rebind_rx));
+        let fate = Fate {
+            open: Arc::clone(&network.udp_open),
+            lost_of_thousand: Arc::clone(&network.lost_of_thousand),
+            random: StdRng::seed_from_u64(7),
+        };
+        tokio::spawn(carry_udp(udp, member, fate, rebind_rx));
         tokio::spawn(carry_tcp(tcp, member, Arc::clone(&network.tcp_connections)));
         network
     }
@@ -52,10 +63,25 @@ impl Network {
     }
 }
 
+/// What becomes of packets.
+struct Fate {
+    open: Arc<AtomicBool>,
+    lost_of_thousand: Arc<AtomicU64>,
+    random: StdRng,
+}
+
+impl Fate {
+    fn lets_pass(&mut self) -> bool {
+        let survives =
+            self.random.random_range(0..1_000) >= self.lost_of_thousand.load(Ordering::Relaxed);
+        survives && self.open.load(Ordering::Relaxed)
+    }
+}
+
 async fn carry_udp(
     inside: UdpSocket,
     member: SocketAddr,
-    open: Arc<AtomicBool>,
+    mut fate: Fate,
     mut rebind_rx: watch::Receiver<()>,
 ) {
     let mut outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -68,12 +94,12 @@ async fn carry_udp(
             }
             Ok((length, from)) = inside.recv_from(&mut in_buffer) => {
                 host = Some(from);
-                if open.load(Ordering::Relaxed) {
+                if fate.lets_pass() {
                     let _ = outside.send_to(&in_buffer[..length], member).await;
                 }
             }
             Ok((length, _)) = outside.recv_from(&mut out_buffer) => {
-                if let Some(host) = host && open.load(Ordering::Relaxed) {
+                if let Some(host) = host && fate.lets_pass() {
                     let _ = inside.send_to(&out_buffer[..length], host).await;
                 }
             }
@@ -114,21 +140,21 @@ impl Setting {
 }
 
 /// Sends numbers both ways while `events` happen; all arrive, each once, in order.
-async fn numbers_survive(setting: &Setting, events: impl Future<Output = ()>) {
+async fn numbers_survive(setting: &Setting, class: Class, events: impl Future<Output = ()>) {
     let over = AtomicBool::new(false);
     let stream = async |from: &Session, to: &Session| {
         let send = async {
             let mut number = 0_u64;
             while !over.load(Ordering::Relaxed) {
-                from.send(Class::Event, &(Some(number), vec![0_u8; 2_000])).await.unwrap();
+                from.send(class, &(Some(number), vec![0_u8; 900])).await.unwrap();
                 number += 1;
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            from.send(Class::Event, &(None::<u64>, Vec::<u8>::new())).await.unwrap();
+            from.send(class, &(None::<u64>, Vec::<u8>::new())).await.unwrap();
         };
         let receive = async {
             for expected in 0.. {
-                let frame = to.recv_class(Class::Event).await.unwrap();
+                let frame = to.recv_class(class).await.unwrap();
                 let message = codec::decode::<(Option<u64>, Vec<u8>)>(&frame, FRAME_BYTES_MAX);
                 match message.unwrap().0 {
                     Some(number) => assert_eq!(number, expected),
@@ -156,7 +182,7 @@ async fn numbers_survive(setting: &Setting, events: impl Future<Output = ()>) {
 async fn where_udp_is_blocked_a_session_comes_up_through_tcp() {
     let setting = Setting::new(Network::block_udp).await;
     assert_eq!(setting.network.tcp_connections.load(Ordering::Relaxed), 1);
-    numbers_survive(&setting, async {}).await;
+    numbers_survive(&setting, Class::Event, async {}).await;
     // The member knows where its peer really is.
     assert!(setting.member.remote_addr().is_ipv4());
 }
@@ -164,7 +190,7 @@ async fn where_udp_is_blocked_a_session_comes_up_through_tcp() {
 #[tokio::test]
 async fn a_session_changes_to_tcp_and_back_without_losing_a_message() {
     let setting = Setting::new(|_| ()).await;
-    numbers_survive(&setting, async {
+    numbers_survive(&setting, Class::Event, async {
         assert_eq!(setting.network.tcp_connections.load(Ordering::Relaxed), 0);
         setting.network.block_udp();
         let sent = setting.host.stats().received_bytes;
@@ -182,7 +208,7 @@ async fn a_session_changes_to_tcp_and_back_without_losing_a_message() {
 #[tokio::test]
 async fn a_forgotten_nat_binding_costs_no_message() {
     let setting = Setting::new(|_| ()).await;
-    numbers_survive(&setting, async {
+    numbers_survive(&setting, Class::Event, async {
         for _ in 0..5 {
             let before = setting.member.remote_addr();
             setting.network.rebind_tx.send_replace(());
@@ -195,11 +221,22 @@ async fn a_forgotten_nat_binding_costs_no_message() {
 #[tokio::test]
 async fn an_outage_shorter_than_the_idle_timeout_costs_no_message() {
     let setting = Setting::new(|_| ()).await;
-    numbers_survive(&setting, async {
+    numbers_survive(&setting, Class::Event, async {
         setting.network.block_udp();
         // The network is down: waiting is the event.
         tokio::time::sleep(Duration::from_secs(2)).await;
         setting.network.open_udp();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn commands_that_travel_twice_arrive_once_and_in_order() {
+    let setting = Setting::new(|_| ()).await;
+    numbers_survive(&setting, Class::Command, async {
+        setting.network.lost_of_thousand.store(150, Ordering::Relaxed);
+        until(|| setting.member.stats().lost_packets > 100).await;
+        setting.network.lost_of_thousand.store(0, Ordering::Relaxed);
     })
     .await;
 }
