@@ -36,6 +36,7 @@ mod runs;
 mod system;
 mod table;
 mod traces;
+mod verdicts;
 
 use figures::Figures;
 use link::Path;
@@ -153,7 +154,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         // After each line: what was measured outlives a failure of what comes next.
         bench.report.write(&out)?;
     }
-    let plots = Figures::read(&out)?.plot(&target.join("bench/dwcp"))?;
+    let figures = Figures::read(&out)?;
+    let plots = figures.plot(&target.join("bench/dwcp"))?;
+    println!("\n{}\n", figures.verdicts());
     println!("one JSON line per figure: {}", out.display());
     println!("{} plots: {}", plots.len(), target.join("bench/dwcp").display());
     Ok(())

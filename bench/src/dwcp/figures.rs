@@ -14,16 +14,22 @@ use serde_json::{Map, Value};
 use super::commands::PERCENTILES;
 use super::plot::{self, Curve, Group};
 use super::system::System;
+use super::verdicts;
 use crate::report::number;
 
 /// One line of the file.
 #[derive(Debug, Clone, Deserialize)]
-struct Record {
-    case: Map<String, Value>,
-    system: String,
-    metric: String,
-    value: f64,
-    unit: String,
+pub(super) struct Record {
+    pub(super) case: Map<String, Value>,
+    pub(super) system: String,
+    pub(super) metric: String,
+    pub(super) value: f64,
+}
+
+impl Record {
+    pub(super) fn is(&self, case: &str, metric: &str) -> bool {
+        self.metric == metric && self.case.get("name").and_then(Value::as_str) == Some(case)
+    }
 }
 
 /// A table: one metric of the cases of one name.
@@ -103,6 +109,11 @@ impl Figures {
         Ok(names)
     }
 
+    /// Which acceptances are met.
+    pub(super) fn verdicts(&self) -> String {
+        verdicts::table(&self.records)
+    }
+
     /// The whole part of the page: plots, then tables.
     pub(super) fn page(&self, plots: &[String], plot_dir: &str) -> String {
         let mut page = String::new();
@@ -113,6 +124,7 @@ impl Figures {
             let title = plot.trim_end_matches(".svg").replace('-', " ");
             let _ = writeln!(page, "\n![{title}]({plot_dir}/{plot})");
         }
+        let _ = writeln!(page, "\n### What was asked\n\n{}", self.verdicts());
         for topic in &TOPICS {
             if let Some(table) = self.table(topic) {
                 let _ = writeln!(page, "\n### {}\n\n{table}", topic.title);
@@ -234,12 +246,7 @@ impl Figures {
     }
 
     fn of(&self, case: &str, metric: &str) -> Vec<&Record> {
-        let named = |record: &&Record| {
-            record.case.get("name").and_then(Value::as_str) == Some(case)
-                && record.metric == metric
-                && !record.unit.is_empty() | (metric == "jain")
-        };
-        self.records.iter().filter(named).collect()
+        self.records.iter().filter(|record| record.is(case, metric)).collect()
     }
 }
 
@@ -263,7 +270,7 @@ fn cases(records: &[&Record]) -> Vec<String> {
 }
 
 /// `100 Mbit/s, 150 ms, loss 1 %, buffer 1 BDP`.
-fn label(case: &Map<String, Value>) -> String {
+pub(super) fn label(case: &Map<String, Value>) -> String {
     let mut parts = Vec::new();
     let known = [
         ("rate_mbps", "", " Mbit/s"),
