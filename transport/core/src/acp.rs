@@ -34,6 +34,7 @@
 //! back at [`Acp::poll_timeout`].
 
 mod base_rtt;
+mod compete;
 mod cubic;
 mod epoch;
 mod loss;
@@ -50,7 +51,7 @@ use novacron_protocol::unit::Bitrate;
 pub use state::State;
 
 use base_rtt::BaseRtt;
-use cubic::CubicWindow;
+use compete::Compete;
 use epoch::Epoch;
 use loss::LossFloor;
 use meter::Meter;
@@ -85,6 +86,8 @@ pub struct Acp {
     loss: LossFloor,
     pacer: Pacer,
     batch: Batch,
+    /// The most bytes that one acknowledgement frame brought lately.
+    lump: f64,
     /// Packets sent until then say nothing about the path's limit.
     app_limited_at: Option<Duration>,
     start: Start,
@@ -104,7 +107,7 @@ enum Phase {
         gain: f64,
     },
     Competing {
-        window: CubicWindow,
+        compete: Compete,
     },
 }
 
@@ -123,7 +126,7 @@ impl Acp {
             phase: Phase::Starting,
             rate: 0.0,
             rate_max: f64::INFINITY,
-            cwnd: WINDOW_INITIAL * mtu,
+            cwnd: WINDOW_BLIND * mtu,
             in_flight: 0,
             queue: Duration::ZERO,
             base: BaseRtt::new(now),
@@ -132,6 +135,7 @@ impl Acp {
             loss: LossFloor::default(),
             pacer: Pacer::new(now, mtu),
             batch: Batch::default(),
+            lump: 0.0,
             app_limited_at: None,
             start: Start::new((WINDOW_INITIAL * mtu) as f64),
             steady: Steady::default(),
@@ -158,9 +162,10 @@ impl Acp {
             return;
         }
         let rtt = now.saturating_sub(batch.newest);
+        self.lump = self.lump.max(batch.bytes as f64).min(LUMP_MAX);
         self.base.handle_sample(now, rtt);
         let base = self.base();
-        self.meter.handle_delivered(now, batch.bytes, base / 32);
+        self.meter.handle_delivered(now, batch.bytes, base / 16);
         self.epoch.handle_acked(now, rtt, batch.bytes);
         if self.app_limited_at.is_some_and(|at| batch.newest <= at) {
             self.epoch.handle_app_limited();
@@ -172,12 +177,13 @@ impl Acp {
             {
                 self.enter_steady(now);
             }
-            Phase::Competing { window } => window.handle_acked(now, rtt, batch.bytes),
+            Phase::Competing { compete } => compete.handle_acked(now, rtt, batch.bytes),
             Phase::Settling { .. } | Phase::Steady | Phase::Looking { .. } => {}
         }
         if let Some(measure) = self.epoch.finish(now, batch.newest) {
             self.epoch = Epoch::new(now, measure.rtt);
             self.queue = measure.rtt.saturating_sub(base);
+            self.lump *= LUMP_KEPT;
             self.handle_epoch(now, &measure);
         }
         self.apply(now);
@@ -195,8 +201,8 @@ impl Acp {
         self.epoch.handle_lost(lost_bytes);
         if persistence == Persistence::Persistent {
             self.restart(now, RESUME_SHARE);
-        } else if let Phase::Competing { window } = &mut self.phase {
-            window.handle_lost(now, sent);
+        } else if let Phase::Competing { compete } = &mut self.phase {
+            compete.handle_lost(now, sent);
         }
         self.apply(now);
     }
@@ -231,6 +237,7 @@ impl Acp {
     pub fn send_budget(&mut self, now: Duration) -> u64 {
         let window = self.cwnd.saturating_sub(self.in_flight);
         if window < self.mtu {
+            self.pacer.handle_blocked(now);
             return 0;
         }
         self.pacer.budget(now).min(window)
@@ -264,7 +271,7 @@ impl Acp {
     pub fn state(&self) -> State {
         let (rate, queue) = (self.bandwidth(), self.queue);
         match self.phase {
-            Phase::Starting => State::Starting { rate: bitrate(self.pacing()) },
+            Phase::Starting => State::Starting { rate },
             Phase::Settling { .. } => State::Settling { rate, queue },
             Phase::Steady if self.steady.is_rising() => State::Rising { rate },
             Phase::Steady if self.steady.is_yielding() => State::Yielding { rate, queue },
@@ -298,7 +305,7 @@ impl Acp {
             Phase::Settling { .. } => self.rate,
             Phase::Steady => self.rate * (1.0 + self.steady.trim()),
             Phase::Looking { gain, .. } => self.rate * gain,
-            Phase::Competing { window } => COMPETE_PACING * window.bytes() / seconds,
+            Phase::Competing { compete } => COMPETE_PACING * compete.window_bytes() / seconds,
         };
         rate.min(self.rate_max)
     }
@@ -307,15 +314,16 @@ impl Acp {
         let base = self.base().as_secs_f64();
         let paced = self.is_paced();
         match &self.phase {
+            Phase::Starting if self.base.value().is_none() => (WINDOW_BLIND * self.mtu) as f64,
             Phase::Starting => self.start.window(),
             Phase::Settling { .. } => self.rate * base,
             Phase::Looking { .. } if !paced => self.rate * base * 0.9,
             Phase::Steady | Phase::Looking { .. } => {
                 let slack = if paced { base / 4.0 + SLACK.as_secs_f64() } else { 0.0 };
-                let target = steady::queue_target(self.rate, self.base()).as_secs_f64();
-                self.rate * (base + target + slack)
+                let target = self.steady.target(self.rate, self.base()).as_secs_f64();
+                self.rate * (base + target + slack) + self.lump
             }
-            Phase::Competing { window } => window.bytes(),
+            Phase::Competing { compete } => compete.window_bytes(),
         }
     }
 
@@ -338,7 +346,9 @@ fn bitrate(bytes_per_second: f64) -> Bitrate {
 }
 
 /// Packets before anything is known; RFC 9002 and BBR start with ten.
-const WINDOW_INITIAL: u64 = 10;
+const WINDOW_BLIND: u64 = 10;
+/// Packets once the round trip is known and they can be paced over it.
+const WINDOW_INITIAL: u64 = 32;
 /// Enough for the peer to acknowledge every second packet at once.
 const WINDOW_MIN: u64 = 4;
 /// A gigabyte: 10 Gbit/s for 0.8 s.
@@ -346,11 +356,15 @@ const WINDOW_MAX: f64 = (1_u64 << 30) as f64;
 /// As RFC 9002 guesses (`kInitialRtt` is 333 ms), but for paths inside a country.
 const RTT_INITIAL: Duration = Duration::from_millis(100);
 /// Below it timers of a millisecond would limit the rate, and acknowledgements are clock enough.
-const PACED_RTT_MIN: Duration = Duration::from_micros(2_500);
+const PACED_RTT_MIN: Duration = Duration::from_micros(1_000);
 /// The window beyond the model, for acknowledgements that come late and in lumps.
 const SLACK: Duration = Duration::from_millis(4);
+/// A lump is remembered for some ten epochs.
+const LUMP_KEPT: f64 = 0.9;
+/// Four sends with segmentation offload: what comes in larger lumps was held back by more than hosts.
+const LUMP_MAX: f64 = 262_144.0;
 /// The window doubles in a round trip, and pacing must not be what slows that.
-const START_PACING: f64 = 1.25;
+const START_PACING: f64 = 1.1;
 /// As Linux paces CUBIC outside slow start (`tcp_pacing_ca_ratio`).
 const COMPETE_PACING: f64 = 1.2;
 /// A path that comes back is most often the same one; half its rate costs one round trip.

@@ -40,6 +40,13 @@ impl BaseRtt {
         self.buckets = [NEVER; BUCKETS];
     }
 
+    /// Keeps the value as if it had been seen now.
+    pub(super) fn keep(&mut self, now: Duration) {
+        if let Some(min) = self.min {
+            self.handle_sample(now, min);
+        }
+    }
+
     /// `None` before the first sample.
     pub(super) fn value(&self) -> Option<Duration> {
         self.min

@@ -49,10 +49,10 @@ impl CubicWindow {
         self.window = self.window.max(self.reno);
     }
 
-    /// Section 4.6 and 4.7, once per round trip: only packets sent after the last cut count.
-    pub(super) fn handle_lost(&mut self, now: Duration, sent: Duration) {
+    /// Section 4.6 and 4.7, once per round trip: only packets sent after the last cut count. Whether it cut.
+    pub(super) fn handle_lost(&mut self, now: Duration, sent: Duration) -> bool {
         if sent <= self.last_cut {
-            return;
+            return false;
         }
         self.window_max = if self.window < self.window_max {
             self.window * (1.0 + BETA) / 2.0
@@ -63,6 +63,7 @@ impl CubicWindow {
         self.reno = self.window;
         self.k = ((self.window_max - self.window) / C).max(0.0).cbrt();
         (self.epoch_start, self.last_cut) = (now, now);
+        true
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Counts from one decision to the next. It ends with the first acknowledgement of a packet that was
-/// sent after it began, and not before [`EPOCH_MIN`].
+/// sent after it began, not before [`EPOCH_MIN`], and with
+/// [`SAMPLES_ENOUGH`] if they come in time.
 #[derive(Debug, Clone)]
 pub(super) struct Epoch {
     started: Duration,
@@ -19,6 +20,7 @@ pub(super) struct Epoch {
 /// A finished epoch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measure {
+    pub(super) elapsed: Duration,
     /// Bytes per second that arrived.
     pub(super) delivery: f64,
     /// Bytes per second that arrived or were lost: what was sent, a round trip ago.
@@ -63,7 +65,9 @@ impl Epoch {
     /// What was measured, if the acknowledgement of a packet sent at `sent` ends the epoch.
     pub(super) fn finish(&self, now: Duration, sent: Duration) -> Option<Measure> {
         let elapsed = now.saturating_sub(self.started);
-        if sent < self.started || elapsed < EPOCH_MIN {
+        let samples = self.samples[0] + self.samples[1];
+        let is_enough = samples >= SAMPLES_ENOUGH || elapsed >= EPOCH_ENOUGH;
+        if sent < self.started || elapsed < EPOCH_MIN || !is_enough {
             return None;
         }
         let late =
@@ -71,6 +75,7 @@ impl Epoch {
         let rtt = if late == Duration::MAX { self.rtt_min[0].min(self.rtt_min[1]) } else { late };
         let seconds = elapsed.as_secs_f64();
         Some(Measure {
+            elapsed,
             delivery: self.delivered as f64 / seconds,
             passed: (self.delivered + self.lost) as f64 / seconds,
             delivered: self.delivered,
@@ -84,4 +89,8 @@ impl Epoch {
 /// Below it a scheduler's hiccup is most of an epoch.
 pub(super) const EPOCH_MIN: Duration = Duration::from_millis(10);
 /// One or two samples may all have been delayed by the peer.
-const LATE_SAMPLES_MIN: u32 = 3;
+const LATE_SAMPLES_MIN: u32 = 6;
+/// The shortest of so many round trips has met neither scheduler at its worst.
+const SAMPLES_ENOUGH: u32 = 16;
+/// Where acknowledgements are rare, this long has to do.
+const EPOCH_ENOUGH: Duration = Duration::from_millis(40);

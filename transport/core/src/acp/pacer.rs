@@ -13,12 +13,20 @@ pub(super) struct Pacer {
     /// Bytes that may leave now; below zero after a probe that did not ask.
     tokens: f64,
     filled_at: Duration,
+    /// The window was full when last asked.
+    is_blocked: bool,
     mtu: f64,
 }
 
 impl Pacer {
     pub(super) fn new(now: Duration, mtu: u64) -> Self {
-        Self { rate: f64::INFINITY, tokens: 0.0, filled_at: now, mtu: mtu as f64 }
+        Self {
+            rate: f64::INFINITY,
+            tokens: 0.0,
+            filled_at: now,
+            is_blocked: false,
+            mtu: mtu as f64,
+        }
     }
 
     pub(super) fn set_rate(&mut self, now: Duration, rate: f64) {
@@ -44,8 +52,19 @@ impl Pacer {
             return u64::MAX;
         }
         self.fill(now);
+        if std::mem::take(&mut self.is_blocked) {
+            self.tokens = self.tokens.min(self.quantum());
+        }
         // A nanosecond's rounding of the timer must not cost another wake-up.
         if self.tokens + 1.0 < self.quantum() { 0 } else { self.tokens.ceil() as u64 }
+    }
+
+    /// The window is full: what is missed from here on is not the timer's fault, and must not leave as
+    /// a burst once acknowledgements make room.
+    pub(super) fn handle_blocked(&mut self, now: Duration) {
+        self.fill(now);
+        self.tokens = self.tokens.min(self.quantum());
+        self.is_blocked = true;
     }
 
     /// When the next quantum may leave; `None` when it may now.
