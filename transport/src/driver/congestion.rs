@@ -17,6 +17,8 @@ use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 const OPEN: u64 = 1 << 40;
 /// What urgent classes may send between two openings of the gate: a few commands, no flood.
 const OVERDRAFT_BYTES: u64 = 4 << 10;
+/// The largest burst that is waited for.
+const BURST_BYTES: u64 = 48 << 10;
 /// Zero is not allowed.
 const SHUT: u64 = 1;
 
@@ -59,6 +61,9 @@ impl Path {
     pub(super) fn budget(&self, now: Instant) -> u64 {
         let mut state = self.lock();
         let budget = state.acp.send_budget(self.since(now));
+        // Each acknowledgement opens the window by a few packets. They wait until a burst of them
+        // may leave, unless there is nothing in flight that could bring more room.
+        let budget = if budget < burst_min(&state.acp) { 0 } else { budget };
         state.open = budget > 0;
         if state.open {
             state.overdraft = OVERDRAFT_BYTES;
@@ -112,6 +117,12 @@ impl Path {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bytes worth a system call: up to a millisecond of the path, and a quarter of the window.
+fn burst_min(acp: &Acp) -> u64 {
+    let millisecond = acp.bandwidth() * Duration::from_millis(1);
+    BURST_BYTES.min(millisecond.0).min(acp.cwnd_bytes() / 4)
 }
 
 /// What quinn-proto holds.
