@@ -368,11 +368,15 @@ impl Shared {
         }
         events.for_each(|event| state.quic.handle_event(event));
         // Acknowledgements, and what they let leave, need not wait for the driver's turn.
-        let progress = state.transmit(Instant::now(), &self.endpoint.ways, BURSTS_ON_ARRIVAL);
+        self.transmit_now(state, BURSTS_ON_ARRIVAL);
+    }
+
+    /// Sends what may leave, on the caller's thread, and wakes the driver only for the rest.
+    pub(super) fn transmit_now(&self, mut state: MutexGuard<'_, State>, bursts_max: usize) {
+        let progress = state.transmit(Instant::now(), &self.endpoint.ways, bursts_max);
         state.dispatch(self);
-        let driver = (progress != Progress::Idle || state.needs_turn())
-            .then(|| state.driver.take())
-            .flatten();
+        let needs_driver = progress != Progress::Idle || state.needs_turn();
+        let driver = needs_driver.then(|| state.driver.take()).flatten();
         drop(state);
         if let Some(driver) = driver {
             driver.wake();
@@ -490,6 +494,8 @@ impl Shared {
 /// receiver, which has packets of all connections waiting.
 const BURSTS_PER_TURN: usize = 16;
 const BURSTS_ON_ARRIVAL: usize = 2;
+/// By a writer, which goes on to write.
+pub(super) const BURSTS_ON_WRITE: usize = 1;
 
 /// Takes the connection off the endpoint's list when its driver ends, also with its runtime.
 struct Leave<'a>(&'a Shared);

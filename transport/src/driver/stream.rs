@@ -14,7 +14,7 @@ use quinn::{ConnectionError, StreamId, VarInt};
 use quinn_proto::Chunks;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::connection::Connection;
+use super::connection::{BURSTS_ON_WRITE, Connection};
 use super::outgoing::Offer;
 
 /// The writing end. Dropped before [`Self::finish`], the stream is given up, not ended: the peer
@@ -112,25 +112,26 @@ impl SendStream {
         context: &mut Context<'_>,
         chunk: &Bytes,
     ) -> Poll<Result<(), WriteError>> {
-        self.connection.shared().with(|state| {
-            if let Some(error) = state.error() {
-                return Poll::Ready(Err(WriteError::ConnectionLost(error.clone())));
-            }
-            match state.outgoing.offer(self.id, chunk, context.waker()) {
-                Offer::Taken => {
-                    let since = Instant::now().saturating_duration_since(state.epoch);
-                    if let Some(class) = state.outgoing.class(self.id) {
-                        state.ass.handle_queued(since, class, chunk.len() as u64, None);
-                        // Others of the class may be stopped by flow control; this one is not, or
-                        // the next turn finds out.
-                        state.ass.handle_unblocked(class);
-                    }
-                    Poll::Ready(Ok(()))
+        let shared = self.connection.shared();
+        let mut state = shared.lock();
+        if let Some(error) = state.error() {
+            return Poll::Ready(Err(WriteError::ConnectionLost(error.clone())));
+        }
+        match state.outgoing.offer(self.id, chunk, context.waker()) {
+            Offer::Taken => {
+                let since = state.since(Instant::now());
+                if let Some(class) = state.outgoing.class(self.id) {
+                    state.ass.handle_queued(since, class, chunk.len() as u64, None);
+                    // Others of the class may be stopped by flow control; this one is not, or
+                    // sending finds out.
+                    state.ass.handle_unblocked(class);
                 }
-                Offer::Full => Poll::Pending,
-                Offer::Closed => Poll::Ready(Err(WriteError::Stopped)),
+                shared.transmit_now(state, BURSTS_ON_WRITE);
+                Poll::Ready(Ok(()))
             }
-        })
+            Offer::Full => Poll::Pending,
+            Offer::Closed => Poll::Ready(Err(WriteError::Stopped)),
+        }
     }
 }
 
