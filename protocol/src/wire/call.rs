@@ -57,4 +57,7 @@ pub enum CallRefusal {
     Unavailable(String),
     #[error("{0}")]
     Rejected(String),
+    /// More waits already than can be served soon. Nothing was done.
+    #[error("too much is under way")]
+    Busy,
 }

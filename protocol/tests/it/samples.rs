@@ -232,6 +232,7 @@ samples!(call_refusal: CallRefusal {
     "forbidden": CallRefusal::Forbidden(_) => CallRefusal::Forbidden("hosts only".to_owned()),
     "unavailable": CallRefusal::Unavailable(_) => CallRefusal::Unavailable("busy".to_owned()),
     "rejected": CallRefusal::Rejected(_) => CallRefusal::Rejected("too long".to_owned()),
+    "busy": CallRefusal::Busy => CallRefusal::Busy,
 });
 
 samples!(from_member: FromMember {
