@@ -103,6 +103,7 @@ impl Admission {
         let envelope = Envelope::from_actor(self.clock.timestamp(), actor, command);
         let written = self.cluster.propose(envelope).await.map_err(|error| match error {
             ClusterError::Unavailable { reason, .. } => JoinRefusal::Unavailable(reason),
+            error @ ClusterError::Busy { .. } => JoinRefusal::Unavailable(error.to_string()),
             other => JoinRefusal::Unavailable(other.to_string()),
         })?;
         let state = self.cluster.state();

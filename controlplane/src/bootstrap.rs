@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::api::bearer::BearerToken;
 use crate::config::{Config, ConfigProblem};
 use crate::files;
-use crate::raft::{HardState, SledStore, StoreError, StoredSnapshot};
+use crate::raft::{HardState, SegmentStore, StoreError, StoredSnapshot};
 
 /// A first member begins with one snapshot: the state after the first command.
 const FIRST_INDEX: LogIndex = LogIndex(1);
@@ -127,7 +127,7 @@ pub async fn join(config: &Config, token: &JoinToken) -> Result<MemberId, Bootst
     if identity.peer() != Peer::Member(welcome.member) {
         return Err(BootstrapError::Unexpected("the certificate is for somebody else".into()));
     }
-    SledStore::create(&log_path(&dir), &StoredSnapshot::default(), HardState::default())?;
+    SegmentStore::create(&log_path(&dir), &StoredSnapshot::default(), HardState::default())?;
     ClusterAuthority::from_parts(&welcome.ca, &welcome.ca_key)?.save(&dir)?;
     save_contacts(&dir, &welcome.members)?;
     identity.save(&dir)?;
@@ -193,7 +193,7 @@ fn write_first_snapshot(dir: &Path, envelope: &Envelope) -> Result<(), Bootstrap
         state: state.to_snapshot().map_err(unexpected)?.into(),
     };
     let hard_state = HardState { term: FIRST_TERM, vote: None, commit: FIRST_INDEX };
-    SledStore::create(&log_path(dir), &snapshot, hard_state)?;
+    SegmentStore::create(&log_path(dir), &snapshot, hard_state)?;
     Ok(())
 }
 

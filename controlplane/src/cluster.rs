@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::peers::Peers;
-use crate::raft::{Handle, ProposeRefusal};
+use crate::raft::{Handle, ProposeRefusal, RaftMetrics, ReadRefusal};
 
 /// How long a proposal or read is tried through leader changes before the caller is told to come
 /// back: several elections.
@@ -82,6 +82,9 @@ pub enum ClusterError {
     /// with the same request key.
     #[error("the cluster cannot answer now: {reason}")]
     Unavailable { reason: String, retry_after: Duration },
+    /// More waits already than can be served soon. The command is not done.
+    #[error("the cluster has too much to do; try again after a while")]
+    Busy { retry_after: Duration },
     #[error("the request cannot be replicated: {0}")]
     TooLarge(String),
     #[error("not the leader")]
@@ -110,7 +113,7 @@ impl Cluster {
         let mut status = self.raft.status();
         loop {
             let seen = *status.borrow_and_update();
-            let reason = match self.try_propose(&seen, &command).await {
+            let reason = match self.try_until_change(&mut status, seen, &command).await {
                 Try::Done(written) => return Ok(written),
                 Try::GiveUp(error) => return Err(error),
                 Try::Again(reason) => reason,
@@ -154,6 +157,16 @@ impl Cluster {
         *self.raft.status().borrow()
     }
 
+    /// Since when this process runs.
+    pub fn uptime(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// Figures of this member's Raft and its log.
+    pub fn raft_metrics(&self) -> &RaftMetrics {
+        self.raft.metrics()
+    }
+
     /// The status after every change.
     pub fn watch_status(&self) -> watch::Receiver<Status> {
         self.raft.status()
@@ -180,7 +193,24 @@ impl Cluster {
             Err(ProposeRefusal::NotLeader { leader }) => {
                 Response::Refused(CallRefusal::NotLeader { leader })
             }
+            Err(ProposeRefusal::Busy) => Response::Refused(CallRefusal::Busy),
             Err(error) => Response::Refused(CallRefusal::Unavailable(error.to_string())),
+        }
+    }
+
+    /// One try, given up when another leads: the one that was asked may never answer, and the next
+    /// does not do it twice.
+    async fn try_until_change(
+        &self,
+        status: &mut watch::Receiver<Status>,
+        seen: Status,
+        command: &[u8],
+    ) -> Try {
+        let another = |now: &Status| now.leader.is_some() && !now.is_led_as(&seen);
+        tokio::select! {
+            biased;
+            tried = self.try_propose(&seen, command) => tried,
+            _ = status.wait_for(another) => Try::Again("the leader has changed".to_owned()),
         }
     }
 
@@ -192,12 +222,13 @@ impl Cluster {
         };
         match written {
             Ok(written) => Try::Done(written),
-            // Busy is also what Raft says while the lead is handed over.
             Err(
                 error @ (ProposeRefusal::NotLeader { .. }
                 | ProposeRefusal::Lost
-                | ProposeRefusal::Busy),
+                | ProposeRefusal::HandingOver),
             ) => Try::Again(error.to_string()),
+            // Whoever waited here would add to what there is too much of.
+            Err(ProposeRefusal::Busy) => Try::GiveUp(busy()),
             Err(error @ ProposeRefusal::Stopping) => Try::GiveUp(unavailable(error.to_string())),
         }
     }
@@ -214,6 +245,7 @@ impl Cluster {
             Ok((Response::Refused(CallRefusal::Rejected(detail)), _)) => {
                 Try::GiveUp(ClusterError::TooLarge(detail))
             }
+            Ok((Response::Refused(CallRefusal::Busy), _)) => Try::GiveUp(busy()),
             Ok((Response::Refused(refusal), _)) => Try::Again(refusal.to_string()),
             Ok(_) => Try::GiveUp(unavailable("the leader's answer makes no sense".to_owned())),
             Err(error) => Try::Again(format!("leader {leader}: {error}")),
@@ -228,7 +260,8 @@ impl Cluster {
             let seen = *status.borrow_and_update();
             let reason = match timeout(READ_TRY, self.raft.read_index()).await {
                 Ok(Ok(index)) => return self.wait_until_applied(index, deadline).await,
-                Ok(Err(refusal)) => refusal.to_string(),
+                Ok(Err(ReadRefusal::Busy)) => return Err(busy()),
+                Ok(Err(refusal @ ReadRefusal::NoLeader)) => refusal.to_string(),
                 Err(_) => {
                     "the leader did not answer in time, or is not sure yet that it leads".to_owned()
                 }
@@ -271,12 +304,21 @@ impl Status {
     pub fn leads(&self) -> bool {
         self.leader == Some(self.member)
     }
+
+    /// Whether the same member leads, in the same term.
+    fn is_led_as(&self, other: &Self) -> bool {
+        (self.leader, self.term) == (other.leader, other.term)
+    }
 }
 
 /// Waits until who leads has changed, but not for long: some failures change nothing.
 async fn wait_for_change(status: &mut watch::Receiver<Status>, seen: Status) {
-    let changed = status.wait_for(|now| (now.leader, now.term) != (seen.leader, seen.term));
+    let changed = status.wait_for(|now| !now.is_led_as(&seen));
     let _ = timeout(RETRY_PAUSE, changed).await;
+}
+
+fn busy() -> ClusterError {
+    ClusterError::Busy { retry_after: RETRY_AFTER }
 }
 
 fn unavailable(reason: String) -> ClusterError {

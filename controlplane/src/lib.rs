@@ -3,7 +3,7 @@
 //! ```text
 //!  agents, members ==QUIC== sessions -- leader loops --.
 //!                                                      v
-//!  clients ==HTTPS== api --> cluster (handle) --> raft driver --> log, snapshots (sled)
+//!  clients ==HTTPS== api --> cluster (handle) --> raft driver --> log, snapshots (files)
 //!                                  ^-- State, published after every apply --'
 //! ```
 

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::leader::{HEARD_QUEUE_MAX, Leader};
 use crate::outbound::PeerOutbound;
 use crate::peers::Peers;
-use crate::raft::{Driver, DriverError, DriverOptions, Handle, SledStore, StoreError};
+use crate::raft::{Driver, DriverError, DriverOptions, Handle, SegmentStore, StoreError};
 use crate::sessions::{Briefing, Sessions};
 use crate::telemetry::{self, MetricStore};
 
@@ -187,7 +187,7 @@ fn start_driver(
     own: MemberId,
     peers: &Peers,
 ) -> Result<(Handle, DriverEnd), MemberError> {
-    let store = SledStore::open(&bootstrap::log_path(&config.data_dir))?;
+    let store = SegmentStore::open(&bootstrap::log_path(&config.data_dir))?;
     let options = DriverOptions {
         member: own,
         tick: config.tick(),

@@ -37,6 +37,10 @@ impl Outbound for PeerOutbound {
         session.try_send(Class::Lease, &FromMember::Raft(message)).is_ok()
     }
 
+    fn slowest_round_trip(&self) -> Duration {
+        self.peers.slowest_member()
+    }
+
     fn send_snapshot(&mut self, delivery: SnapshotDelivery) {
         let to = delivery.message.to;
         let Some(session) = self.peers.session(Peer::Member(to)) else { return };

@@ -6,6 +6,7 @@ use novacron_protocol::wire::hello::Peer;
 use novacron_transport::{Body, Session, SessionError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 /// Sessions by peer; a newer session of the same peer replaces the older.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,13 @@ impl Peers {
 
     pub fn sessions(&self) -> Vec<Session> {
         self.sessions.read().expect("no panics under this lock").values().cloned().collect()
+    }
+
+    /// The slowest round trip to another member, as the network takes it now.
+    pub fn slowest_member(&self) -> Duration {
+        let sessions = self.sessions.read().expect("no panics under this lock");
+        let members = sessions.iter().filter(|(peer, _)| matches!(peer, Peer::Member(_)));
+        members.map(|(_, session)| session.stats().rtt).max().unwrap_or_default()
     }
 
     /// Asks `peer` and waits for its answer.

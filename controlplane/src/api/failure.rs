@@ -126,6 +126,9 @@ impl From<ClusterError> for Failure {
                     .hint("try again with the same Idempotency-Key, here or at another member")
                     .retry_after(after)
             }
+            ClusterError::Busy { retry_after } => {
+                Self::new(ProblemCode::TooManyRequests, error.to_string()).retry_after(retry_after)
+            }
             ClusterError::TooLarge(detail) => Self::new(ProblemCode::BodyTooLarge, detail),
             ClusterError::NotLeader { .. } => {
                 Self::new(ProblemCode::NotLeader, "this member is not the leader")

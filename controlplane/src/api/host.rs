@@ -95,7 +95,11 @@ pub(crate) async fn remove(
     Ok(Answer::empty().after(&change.state))
 }
 
+/// An id needs no look: whether there is such a host is decided where the change is made.
 async fn find_id(api: &Shared, host: &str) -> Result<HostId, Failure> {
+    if let Ok(id) = host.parse() {
+        return Ok(id);
+    }
     let read = api.read(Consistency::Linearizable).await?;
     find::host(&read.state, host).map(|host| host.id)
 }

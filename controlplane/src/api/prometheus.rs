@@ -15,6 +15,7 @@ use super::Shared;
 use super::answer::Answer;
 use super::cluster::count;
 use super::{dwcp, view};
+use crate::raft::{Durations, RaftMetrics};
 
 /// Show this member's figures in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "about", operation_id = "metrics",
@@ -31,6 +32,9 @@ pub(crate) async fn scrape(State(api): State<Shared>) -> Answer {
     );
     let leads = u64::from(status.leader == Some(status.member));
     page.gauge("novacron_raft_leader", "1 on the member that leads", [("", leads)]);
+    let lag = status.committed.0.saturating_sub(state.applied().0);
+    page.gauge("novacron_raft_apply_lag", "Entries committed and not applied yet", [("", lag)]);
+    raft(&mut page, api.cluster.raft_metrics(), api.cluster.uptime().as_secs());
 
     let mut hosts: BTreeMap<Connectivity, u64> = CONNECTIVITIES.map(|state| (state, 0)).into();
     state.hosts().for_each(|host| *hosts.entry(host.connectivity).or_default() += 1);
@@ -56,6 +60,24 @@ pub(crate) async fn scrape(State(api): State<Shared>) -> Answer {
     page.counter("novacron_api_refusals_total", "Logins and rights refused", [("", refused)]);
     page.dwcp(&api, &state);
     Answer::bytes(StatusCode::OK, "text/plain; version=0.0.4", page.text.into_bytes())
+}
+
+fn raft(page: &mut Exposition, raft: &RaftMetrics, uptime_s: u64) {
+    let commits = "From a proposal to its being applied, on the leader";
+    page.histogram("novacron_raft_commit_seconds", commits, &raft.commits);
+    page.histogram("novacron_raft_sync_seconds", "Writes of the log with their sync", &raft.syncs);
+    let snapshots = "Making and keeping a snapshot, beside all other work";
+    page.histogram("novacron_raft_snapshot_seconds", snapshots, &raft.snapshots);
+    let elections = [("", raft.elections.value())];
+    page.counter("novacron_raft_elections_total", "Elections this member stood for", elections);
+    let changes = [("", raft.leader_changes.value())];
+    page.counter("novacron_raft_leader_changes_total", "Changes of who leads", changes);
+    let refused = "Proposals and reads refused because too many waited";
+    page.counter("novacron_raft_refused_total", refused, [("", raft.refused.value())]);
+    if let Some(kept_at_s) = raft.snapshot_at_s() {
+        let age = uptime_s.saturating_sub(kept_at_s);
+        page.gauge("novacron_raft_snapshot_age_seconds", "Age of the newest snapshot", [("", age)]);
+    }
 }
 
 const CONNECTIVITIES: [Connectivity; 4] = [
@@ -133,6 +155,18 @@ impl Exposition {
         self.family(name, "counter", help, samples);
     }
 
+    fn histogram(&mut self, name: &str, help: &str, durations: &Durations) {
+        let seen = durations.distribution();
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} histogram");
+        for (bound_us, count) in seen.at_most_us {
+            let bound = seconds(bound_us);
+            let _ = writeln!(self.text, "{name}_bucket{{le=\"{bound}\"}} {count}");
+        }
+        let (count, sum) = (seen.count, seconds(seen.sum_us));
+        let _ = writeln!(self.text, "{name}_bucket{{le=\"+Inf\"}} {count}");
+        let _ = writeln!(self.text, "{name}_sum {sum}\n{name}_count {count}");
+    }
+
     fn family<L: Display, V: Display>(
         &mut self,
         name: &str,
@@ -150,4 +184,8 @@ impl Exposition {
             };
         }
     }
+}
+
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
 }

@@ -1,9 +1,16 @@
-//! The thread that owns raft-rs, the log store and the state.
+//! The thread that owns raft-rs and the state.
 //!
-//! One turn: take what came in, let raft-rs think, then in this order: send what needs no disk
-//! (a leader's entries go out in parallel with its own write), make entries and votes durable with
-//! one flush, send what promised them, apply what is committed, answer who waits. A disk that fails
-//! ends the thread: a retried flush may lie.
+//! One turn: learn what has become durable, let raft-rs think ([`ready`]), apply what is committed and
+//! answer who waits, show the outside what has changed ([`publish`]), take what came in. It never
+//! waits for the disk: entries and votes go to the log's own thread, and messages that promise them
+//! wait until that has synced ([`in_flight`]); a leader's entries are on their way to the others
+//! meanwhile. Everything that came in during one turn is proposed together, shares a sync, and, if it
+//! is reads, one question to the others. A disk that fails ends the thread: a retried sync may lie.
+
+mod in_flight;
+mod publish;
+mod ready;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,27 +19,31 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use novacron_controlplane_core::apply::Configuration;
+use novacron_controlplane_core::State;
 use novacron_controlplane_core::command::DecodeCommandError;
 use novacron_controlplane_core::membership::Progress;
-use novacron_controlplane_core::{Envelope, State};
-use novacron_protocol::codec::CodecError;
 use novacron_protocol::record::RecordError;
-use novacron_protocol::wire::raft::{Kind, Message, SnapshotMeta};
+use novacron_protocol::wire::raft::{Kind, Message};
 use novacron_protocol::{LogIndex, MemberId, Term};
 use raft::eraftpb;
-use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
+use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 use tokio::sync::{oneshot, watch};
 
-use super::configuration::{self, MembershipChange};
+use self::in_flight::InFlight;
+use self::publish::Story;
+use self::snapshots::SnapshotMaker;
+use super::configuration::MembershipChange;
 use super::deliveries::{Deliveries, SnapshotDelivery};
 use super::handle::{Handle, Input, SnapshotRefusal};
 use super::incoming::{MessageRefusal, Receiver as Incoming};
+use super::log_writer::LogWriter;
+use super::logger;
 use super::memory::MemoryLog;
-use super::proposals::{ProposeRefusal, ReadRefusal, Waiters};
-use super::store::{LogStore, StoreError, StoredSnapshot};
-use super::{convert, logger};
-use crate::cluster::{Status, Written};
+use super::metrics::RaftMetrics;
+use super::pace::{self, Patience};
+use super::proposals::{Mark, ProposeRefusal, ProposeReply, ReadRefusal, ReadReply, Waiters};
+use super::store::{LogStore, StoreError};
+use crate::cluster::Status;
 
 /// Inputs that may wait for the driver. Beyond it messages are dropped, as a network would, and
 /// proposals are refused as busy.
@@ -48,6 +59,8 @@ const APPEND_BYTES_MAX: u64 = 64 << 10;
 const APPENDS_IN_FLIGHT_MAX: usize = 64;
 /// Bytes of entries that may wait for their commit.
 const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
+/// Ticks between two looks at how far away the others are: networks do not move that fast.
+const TICKS_PER_LOOK: u64 = 50;
 /// A graceful stop waits so long for another member to take the lead.
 const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 
@@ -55,12 +68,13 @@ const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct DriverOptions {
     pub member: MemberId,
+    /// The tick on a LAN; it is longer where members are far away.
     pub tick: Duration,
-    /// Ticks without a leader after which a member stands for election; the real number is drawn
-    /// between this and twice this.
+    /// Ticks without a leader after which the least patient member stands for election; every other
+    /// waits some ticks longer.
     pub election_ticks: usize,
     pub heartbeat_ticks: usize,
-    /// Entries after which a snapshot is made and the log cut.
+    /// Entries after which a snapshot may be made and the log cut; it is, once they outweigh it.
     pub snapshot_every: u64,
     /// Entries kept behind a snapshot, for members that are a little late.
     pub keep_entries: u64,
@@ -75,6 +89,11 @@ pub trait Outbound: Send + 'static {
 
     /// Sends a snapshot in the background, and settles it when it arrived.
     fn send_snapshot(&mut self, snapshot: SnapshotDelivery);
+
+    /// The slowest round trip to another member, as far as it is known.
+    fn slowest_round_trip(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Raft on one member. Made with [`Driver::open`], driven by [`Driver::run`] on a thread of its own.
@@ -82,27 +101,33 @@ pub trait Outbound: Send + 'static {
 pub struct Driver<O> {
     options: DriverOptions,
     node: RawNode<MemoryLog>,
-    store: Box<dyn LogStore>,
+    log: LogWriter,
+    in_flight: InFlight,
+    snapshots: SnapshotMaker,
     outbound: O,
     state: State,
-    snapshot_under_way: bool,
-    /// The newest index of which a snapshot was tried.
-    snapshot_tried: LogIndex,
     deliveries: Deliveries,
     /// Snapshots shown to Raft in this turn, and who wants to know what came of them.
     arrived: Vec<(LogIndex, oneshot::Sender<Result<(), SnapshotRefusal>>)>,
+    /// Commands, and reads, that came in this turn.
+    proposed: Vec<(Mark, eraftpb::Entry)>,
+    reading: Vec<ReadReply>,
     waiters: Waiters,
     inbox: Receiver<Input>,
     inbox_tx: SyncSender<Input>,
     state_tx: watch::Sender<State>,
     status_tx: watch::Sender<Status>,
     progress_tx: watch::Sender<Vec<Progress>>,
+    metrics: Arc<RaftMetrics>,
+    story: Story,
     started: Instant,
     leader_heard: Instant,
     /// When each member of the group was heard last.
     heard: BTreeMap<MemberId, Instant>,
     /// The last message that was refused, and whose; told once.
     refused: Option<(MemberId, MessageRefusal)>,
+    tick: Duration,
+    ticks: u64,
     stop: Arc<AtomicBool>,
     /// When a driver that stops ends, if the lead is not taken over before.
     ends_at: Option<Instant>,
@@ -131,22 +156,18 @@ impl<O: Outbound> Driver<O> {
     ) -> Result<(Self, Handle), DriverError> {
         let loaded = store.load()?;
         let state = restore_state(&loaded.snapshot.state)?;
-        let config = Config {
-            id: options.member.0,
-            election_tick: options.election_ticks,
-            heartbeat_tick: options.heartbeat_ticks,
-            applied: loaded.snapshot.meta.index.0,
-            max_size_per_msg: APPEND_BYTES_MAX,
-            max_inflight_msgs: APPENDS_IN_FLIGHT_MAX,
-            max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
-            check_quorum: true,
-            pre_vote: true,
-            read_only_option: ReadOnlyOption::Safe,
-            ..Config::default()
-        };
-        let node = RawNode::new(&config, MemoryLog::new(&loaded), &logger::logger())
+        let memory = MemoryLog::new(&loaded);
+        let config = raft_config(&options, &memory);
+        let node = RawNode::new(&config, memory, &logger::logger())
             .map_err(|error| DriverError::Raft(error.to_string()))?;
         let (inbox_tx, inbox) = sync_channel(INBOX_MAX);
+        let metrics = Arc::new(RaftMetrics::default());
+        let snapshots = SnapshotMaker::new(&loaded, store.snapshots());
+        let waker = inbox_tx.clone();
+        // A full inbox wakes the driver as well, and it looks at the log every turn.
+        let wake = move || drop(waker.try_send(Input::Wake));
+        let log = LogWriter::start(store, Arc::clone(&metrics), wake)
+            .map_err(|error| DriverError::Raft(format!("no thread for the log: {error}")))?;
         let (state_tx, state_rx) = watch::channel(state.clone());
         let (status_tx, status) = watch::channel(Status::idle(options.member));
         let (progress_tx, progress) = watch::channel(Vec::new());
@@ -157,24 +178,31 @@ impl<O: Outbound> Driver<O> {
             state: state_rx,
             status,
             progress,
+            metrics: Arc::clone(&metrics),
         };
         let now = Instant::now();
         let driver = Self {
             waiters: Waiters::new(options.nonce),
+            tick: options.tick,
+            ticks: 0,
             options,
             node,
-            store,
+            log,
+            in_flight: InFlight::default(),
+            snapshots,
             outbound,
             state,
-            snapshot_under_way: false,
-            snapshot_tried: LogIndex(0),
             deliveries: Deliveries::default(),
             arrived: Vec::new(),
+            proposed: Vec::new(),
+            reading: Vec::new(),
             inbox,
             inbox_tx,
             state_tx,
             status_tx,
             progress_tx,
+            metrics,
+            story: Story::begin(now),
             started: now,
             leader_heard: now,
             heard: BTreeMap::new(),
@@ -190,8 +218,9 @@ impl<O: Outbound> Driver<O> {
         // What was committed before the start is applied first: it may hold who votes.
         self.handle_ready()?;
         self.stand_if_alone();
-        let mut next_tick = Instant::now() + self.options.tick;
+        let mut next_tick = Instant::now() + self.tick;
         loop {
+            self.handle_persisted()?;
             self.handle_ready()?;
             self.answer_arrived();
             if self.is_done() {
@@ -205,11 +234,19 @@ impl<O: Outbound> Driver<O> {
             }
             let now = Instant::now();
             if now >= next_tick {
-                self.node.tick();
-                self.waiters.forget_given_up();
+                self.tick();
                 // A stall must not turn into a burst of ticks: they would end in an election.
-                next_tick = now.max(next_tick + self.options.tick);
+                next_tick = now.max(next_tick + self.tick);
             }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.node.tick();
+        self.waiters.forget_given_up();
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
+            self.tick = pace::tick(self.options.tick, self.outbound.slowest_round_trip());
         }
     }
 
@@ -221,6 +258,7 @@ impl<O: Outbound> Driver<O> {
         }
     }
 
+    /// Takes what has come in, and has all commands and all reads of it go together.
     fn take_inputs(&mut self, until: Instant) -> Result<(), DriverError> {
         let wait = until.saturating_duration_since(Instant::now());
         let mut input = self.inbox.recv_timeout(wait).ok();
@@ -230,6 +268,8 @@ impl<O: Outbound> Driver<O> {
             taken += 1;
             input = if taken < BATCH_MAX { self.inbox.try_recv().ok() } else { None };
         }
+        self.propose_gathered();
+        self.read_gathered();
         Ok(())
     }
 
@@ -237,11 +277,12 @@ impl<O: Outbound> Driver<O> {
         match input {
             Input::Message(message) => self.handle_message(message),
             Input::Snapshot { message, state, done } => self.handle_snapshot(message, state, done),
-            Input::Propose { command, reply } => self.propose(command, reply),
-            Input::ReadIndex { reply } => self.read_index(reply),
+            Input::Propose { command, reply } => self.gather_proposal(command, reply),
+            Input::ReadIndex { reply } => self.gather_read(reply),
             Input::ChangeMembership(change) => self.change_membership(change),
             Input::TransferLead(to) => self.transfer_lead(to),
             Input::SnapshotMade(made) => self.keep_snapshot(made)?,
+            Input::Wake => {}
         }
         Ok(())
     }
@@ -330,14 +371,11 @@ impl<O: Outbound> Driver<O> {
         }
     }
 
-    fn propose(
-        &mut self,
-        command: Vec<u8>,
-        reply: oneshot::Sender<Result<Written, ProposeRefusal>>,
-    ) {
+    fn gather_proposal(&mut self, command: Vec<u8>, reply: ProposeReply) {
         let refusal = if !self.leads() {
             Some(ProposeRefusal::NotLeader { leader: self.leader() })
         } else if self.waiters.proposals() >= WAITERS_MAX {
+            self.metrics.refused.increment();
             Some(ProposeRefusal::Busy)
         } else if self.ends_at.is_some() {
             Some(ProposeRefusal::NotLeader { leader: None })
@@ -349,27 +387,62 @@ impl<O: Outbound> Driver<O> {
             return;
         }
         let mark = self.waiters.mark();
-        match self.node.propose(mark.to_context(), command) {
-            Ok(()) => self.waiters.expect_proposal(mark, reply),
-            Err(_) => {
-                // Raft drops proposals while the lead is handed over or too much is uncommitted.
-                let _ = reply.send(Err(ProposeRefusal::Busy));
-            }
+        let (context, data) = (mark.to_context().into(), command.into());
+        let entry = eraftpb::Entry { context, data, ..eraftpb::Entry::default() };
+        self.waiters.expect_proposal(mark, reply, Instant::now());
+        self.proposed.push((mark, entry));
+    }
+
+    /// Proposes all of a turn at once: one message to each follower, not one per command.
+    fn propose_gathered(&mut self) {
+        let (marks, entries): (Vec<Mark>, Vec<eraftpb::Entry>) = self.proposed.drain(..).unzip();
+        if entries.is_empty() {
+            return;
+        }
+        let mut message = eraftpb::Message::default();
+        message.set_msg_type(eraftpb::MessageType::MsgPropose);
+        message.from = self.options.member.0;
+        message.set_entries(entries.into());
+        // A follower's raft-rs would pass them on in its own way.
+        let refusal = if !self.leads() {
+            ProposeRefusal::NotLeader { leader: self.leader() }
+        } else if self.node.step(message).is_ok() {
+            return;
+        } else if self.node.raft.lead_transferee.is_some() {
+            ProposeRefusal::HandingOver
+        } else {
+            // Too many bytes wait for their commit.
+            self.metrics.refused.increment();
+            ProposeRefusal::Busy
+        };
+        for mark in marks {
+            self.waiters.refuse(mark, refusal.clone());
         }
     }
 
-    fn read_index(&mut self, reply: oneshot::Sender<Result<LogIndex, ReadRefusal>>) {
+    fn gather_read(&mut self, reply: ReadReply) {
+        let waiting = self.waiters.reads() + self.reading.len();
         let refusal = match self.leader() {
-            None => Some(ReadRefusal::NoLeader),
-            Some(_) if self.waiters.reads() >= WAITERS_MAX => Some(ReadRefusal::Busy),
-            Some(_) => None,
+            None => ReadRefusal::NoLeader,
+            Some(_) if waiting >= WAITERS_MAX => {
+                self.metrics.refused.increment();
+                ReadRefusal::Busy
+            }
+            Some(_) => {
+                self.reading.push(reply);
+                return;
+            }
         };
-        if let Some(refusal) = refusal {
-            let _ = reply.send(Err(refusal));
+        let _ = reply.send(Err(refusal));
+    }
+
+    /// Asks once for all reads of a turn: each began before the question is asked.
+    fn read_gathered(&mut self) {
+        if self.reading.is_empty() {
             return;
         }
         let mark = self.waiters.mark();
-        self.waiters.expect_read(mark, reply);
+        self.waiters.expect_reads(mark, std::mem::take(&mut self.reading));
         self.node.read_index(mark.to_context());
     }
 
@@ -409,256 +482,36 @@ impl<O: Outbound> Driver<O> {
         self.ends_at.is_some_and(|at| !self.leads() || Instant::now() >= at)
     }
 
-    fn handle_ready(&mut self) -> Result<(), DriverError> {
-        while self.node.has_ready() {
-            let mut ready = self.node.ready();
-            self.send(ready.take_messages());
-            for read in ready.take_read_states() {
-                self.waiters.read_ready(&read.request_ctx, LogIndex(read.index));
-            }
-            self.persist(&ready)?;
-            self.send(ready.take_persisted_messages());
-            self.apply(ready.take_committed_entries())?;
-            let mut light = self.node.advance(ready);
-            if let Some(commit) = light.commit_index() {
-                self.node.mut_store().set_commit(commit);
-            }
-            self.send(light.take_messages());
-            self.apply(light.take_committed_entries())?;
-            self.node.advance_apply();
-            self.make_snapshot_when_due();
-            self.publish();
-        }
-        Ok(())
-    }
-
-    /// Makes everything of `ready` durable, with one flush.
-    fn persist(&mut self, ready: &raft::Ready) -> Result<(), DriverError> {
-        if !ready.snapshot().is_empty() {
-            self.install(ready)?;
-        }
-        let hard_state = ready.hs().map(convert::hard_state_to_wire);
-        let entries = ready.entries();
-        // A commit index alone needs no flush: it is learned again from the leader.
-        if ready.must_sync() || !entries.is_empty() {
-            let kept: Vec<_> = entries.iter().cloned().map(convert::entry_to_wire).collect();
-            self.store.append(&kept, hard_state)?;
-        }
-        let memory = self.node.mut_store();
-        memory.append(entries);
-        if let Some(state) = ready.hs() {
-            memory.set_hard_state(state.clone());
-        }
-        Ok(())
-    }
-
-    /// Puts a snapshot from the leader in the place of everything this member knew.
-    fn install(&mut self, ready: &raft::Ready) -> Result<(), DriverError> {
-        let snapshot = StoredSnapshot {
-            meta: convert::snapshot_to_wire(ready.snapshot().get_metadata()),
-            state: ready.snapshot().data.clone(),
-        };
-        let hard_state = ready.hs().unwrap_or(self.node.store().hard_state());
-        let mut hard_state = convert::hard_state_to_wire(hard_state);
-        // Entries beyond it come with the next flush: nothing durable may speak of them before.
-        hard_state.commit = snapshot.meta.index;
-        self.store.install_snapshot(&snapshot, hard_state)?;
-        self.state = restore_state(&snapshot.state)?;
-        tracing::info!(index = %snapshot.meta.index, "installed a snapshot from the leader");
-        self.node.mut_store().install(snapshot);
-        Ok(())
-    }
-
-    fn apply(&mut self, entries: Vec<eraftpb::Entry>) -> Result<(), DriverError> {
-        for entry in entries {
-            let index = LogIndex(entry.index);
-            if index <= self.state.applied() {
-                continue;
-            }
-            match entry.get_entry_type() {
-                eraftpb::EntryType::EntryNormal if entry.data.is_empty() => {
-                    self.state.advance(index);
-                }
-                eraftpb::EntryType::EntryNormal => {
-                    let envelope = Envelope::decode(&entry.data)
-                        .map_err(|source| DriverError::Entry { index, source })?;
-                    let applied = self.state.apply(index, &envelope);
-                    self.waiters.applied(&entry.context, index, applied);
-                }
-                eraftpb::EntryType::EntryConfChange | eraftpb::EntryType::EntryConfChangeV2 => {
-                    self.apply_configuration(index, &entry.context)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn apply_configuration(&mut self, index: LogIndex, context: &[u8]) -> Result<(), DriverError> {
-        let change = configuration::change_from_context(context)
-            .map_err(|source| DriverError::Entry { index, source: source.into() })?;
-        self.persist_commit(index)?;
-        let configuration = self
-            .node
-            .apply_conf_change(&change)
-            .map_err(|error| DriverError::Raft(error.to_string()))?;
-        let wire = convert::configuration_to_wire(&configuration);
-        self.node.mut_store().set_configuration(configuration);
-        let mut voters = wire.voters.clone();
-        voters.extend(wire.voters_outgoing);
-        let mut learners = wire.learners.clone();
-        learners.extend(wire.learners_next);
-        tracing::info!(%index, voters = ?wire.voters, learners = ?wire.learners, "members changed");
-        self.state.apply_configuration(index, &Configuration { voters, learners });
-        Ok(())
-    }
-
-    /// Makes it durable that the log is committed up to `index`. A configuration takes effect only
-    /// then: a member that forgot one could, after a restart, elect itself by an older one.
-    fn persist_commit(&mut self, index: LogIndex) -> Result<(), DriverError> {
-        let mut hard_state = convert::hard_state_to_wire(self.node.store().hard_state());
-        hard_state.commit = hard_state.commit.max(index);
-        Ok(self.store.append(&[], Some(hard_state))?)
-    }
-
-    fn send(&mut self, messages: Vec<eraftpb::Message>) {
-        for message in messages {
-            let to = message.to;
-            let state = message.get_snapshot().data.clone();
-            let message = convert::message_to_wire(message);
-            if message.snapshot.is_some() {
-                self.send_snapshot(message, state);
-            } else if !self.outbound.send(message) {
-                self.node.report_unreachable(to);
-            }
-        }
-    }
-
-    fn send_snapshot(&mut self, message: Message, state: Bytes) {
-        let to = message.to.0;
-        match self.deliveries.begin(Instant::now(), message, state) {
-            Some(delivery) => self.outbound.send_snapshot(delivery),
-            // Raft comes back to it when it hears from that member.
-            None => self.node.report_snapshot(to, SnapshotStatus::Failure),
-        }
-    }
-
-    /// Serialises a clone of the state on another thread; applying goes on meanwhile.
-    fn make_snapshot_when_due(&mut self) {
-        let applied = self.state.applied();
-        let memory = self.node.store();
-        let since = applied.0.saturating_sub(memory.snapshot_index().max(self.snapshot_tried).0);
-        if self.snapshot_under_way || since == 0 {
-            return;
-        }
-        if since < self.options.snapshot_every && !memory.take_snapshot_wanted() {
-            return;
-        }
-        let Ok(term) = raft::Storage::term(self.node.store(), applied.0) else { return };
-        let configuration = convert::configuration_to_wire(self.node.store().configuration());
-        let meta = SnapshotMeta { index: applied, term: Term(term), configuration };
-        let (state, inbox) = (self.state.clone(), self.inbox_tx.clone());
-        self.snapshot_under_way = true;
-        self.snapshot_tried = applied;
-        std::thread::spawn(move || {
-            let made = state.to_snapshot();
-            let made = made.map(|state| StoredSnapshot { meta, state: state.into() });
-            let _ = inbox.send(Input::SnapshotMade(made));
-        });
-    }
-
-    /// A state too large for a snapshot is not fatal: the log is still whole. A disk that fails is.
-    fn keep_snapshot(
-        &mut self,
-        made: Result<StoredSnapshot, CodecError>,
-    ) -> Result<(), DriverError> {
-        self.snapshot_under_way = false;
-        let snapshot = match made {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                tracing::error!(%error, "cannot make a snapshot; the log grows");
-                return Ok(());
-            }
-        };
-        if snapshot.meta.index <= self.node.store().snapshot_index() {
-            return Ok(());
-        }
-        let cut = LogIndex(snapshot.meta.index.0.saturating_sub(self.options.keep_entries));
-        self.store.save_snapshot(&snapshot)?;
-        self.store.compact(cut)?;
-        tracing::debug!(index = %snapshot.meta.index, "made a snapshot");
-        self.node.mut_store().compact(snapshot, cut);
-        Ok(())
-    }
-
     fn leads(&self) -> bool {
         self.node.raft.state == StateRole::Leader
-    }
-
-    /// The members of the group as this one sees them, if it leads.
-    fn progress(&self) -> Vec<Progress> {
-        if !self.leads() {
-            return Vec::new();
-        }
-        let group = self.node.raft.prs();
-        let silence_max = self.options.tick * self.options.election_ticks as u32;
-        let is_active = |id| {
-            let heard = self.heard.get(&id);
-            id == self.options.member || heard.is_some_and(|at| at.elapsed() < silence_max)
-        };
-        let mut progress: Vec<Progress> = group
-            .iter()
-            .map(|(id, progress)| Progress {
-                member: MemberId(*id),
-                matched: LogIndex(progress.matched),
-                votes: group.conf().voters().contains(*id),
-                is_active: is_active(MemberId(*id)),
-            })
-            .collect();
-        progress.sort_unstable_by_key(|progress| progress.member);
-        progress
     }
 
     fn leader(&self) -> Option<MemberId> {
         (self.node.raft.leader_id != 0).then_some(MemberId(self.node.raft.leader_id))
     }
+}
 
-    /// Shows the outside what has changed, and lets go of who waits when the lead is lost.
-    fn publish(&mut self) {
-        let (raft, leads) = (&self.node.raft, self.leads());
-        let status = Status {
-            member: self.options.member,
-            term: Term(raft.term),
-            leader: self.leader(),
-            applied: self.state.applied(),
-            committed: LogIndex(raft.raft_log.committed),
-            // A leader is one to the outside once it has applied all that its forerunners committed.
-            ready: leads && raft.apply_to_current_term(),
-            leader_heard: self.leader_heard.duration_since(self.started),
-        };
-        let before = *self.status_tx.borrow();
-        if before.leader == Some(self.options.member) && !leads {
-            self.waiters.abandon(&ProposeRefusal::Lost);
-        }
-        if before.leader != status.leader {
-            let (term, leader) = (status.term, status.leader.map(|id| id.0));
-            tracing::info!(%term, ?leader, "leader changed");
-        }
-        let applied = self.state.applied();
-        self.heard.retain(|id, _| self.node.raft.prs().get(id.0).is_some());
-        let progress = self.progress();
-        self.progress_tx.send_if_modified(|current| {
-            let changed = *current != progress;
-            *current = progress;
-            changed
-        });
-        if self.state_tx.borrow().applied() != applied {
-            self.state_tx.send_replace(self.state.clone());
-        }
-        self.status_tx.send_if_modified(|current| {
-            let changed = *current != status;
-            *current = status;
-            changed
-        });
+fn raft_config(options: &DriverOptions, memory: &MemoryLog) -> Config {
+    let configuration = memory.configuration();
+    let ids = configuration.voters.iter().chain(&configuration.learners);
+    let mut members: Vec<MemberId> = ids.copied().map(MemberId).collect();
+    members.sort_unstable();
+    let patience = Patience::of(options.member, &members, options.election_ticks);
+    Config {
+        id: options.member.0,
+        election_tick: options.election_ticks,
+        min_election_tick: patience.min_ticks,
+        max_election_tick: patience.max_ticks,
+        heartbeat_tick: options.heartbeat_ticks,
+        applied: memory.snapshot_index().0,
+        max_size_per_msg: APPEND_BYTES_MAX,
+        max_inflight_msgs: APPENDS_IN_FLIGHT_MAX,
+        max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
+        batch_append: true,
+        check_quorum: true,
+        pre_vote: true,
+        read_only_option: ReadOnlyOption::Safe,
+        ..Config::default()
     }
 }
 

@@ -16,8 +16,9 @@ use novacron_protocol::{LogIndex, MemberId};
 use tokio::sync::{oneshot, watch};
 
 use super::configuration::MembershipChange;
+use super::metrics::RaftMetrics;
 use super::proposals::{ProposeRefusal, ReadRefusal};
-use super::store::StoredSnapshot;
+use super::store::{StoreError, StoredSnapshot};
 use crate::cluster::{Status, Written};
 
 /// Why a snapshot from another member was not taken.
@@ -37,12 +38,30 @@ pub enum SnapshotRefusal {
 #[derive(Debug)]
 pub(super) enum Input {
     Message(Message),
-    Snapshot { message: Message, state: Bytes, done: oneshot::Sender<Result<(), SnapshotRefusal>> },
-    Propose { command: Vec<u8>, reply: oneshot::Sender<Result<Written, ProposeRefusal>> },
-    ReadIndex { reply: oneshot::Sender<Result<LogIndex, ReadRefusal>> },
+    Snapshot {
+        message: Message,
+        state: Bytes,
+        done: oneshot::Sender<Result<(), SnapshotRefusal>>,
+    },
+    Propose {
+        command: Vec<u8>,
+        reply: oneshot::Sender<Result<Written, ProposeRefusal>>,
+    },
+    ReadIndex {
+        reply: oneshot::Sender<Result<LogIndex, ReadRefusal>>,
+    },
     ChangeMembership(MembershipChange),
     TransferLead(MemberId),
-    SnapshotMade(Result<StoredSnapshot, CodecError>),
+    SnapshotMade(Result<StoredSnapshot, SnapshotFault>),
+    /// Look at the log: there is progress.
+    Wake,
+}
+
+/// Why a snapshot of this member's own could not be made.
+#[derive(Debug)]
+pub(super) enum SnapshotFault {
+    State(CodecError),
+    Disk(StoreError),
 }
 
 /// Talks to a driver. Cheap to clone.
@@ -53,6 +72,7 @@ pub struct Handle {
     pub(super) state: watch::Receiver<State>,
     pub(super) status: watch::Receiver<Status>,
     pub(super) progress: watch::Receiver<Vec<Progress>>,
+    pub(super) metrics: Arc<RaftMetrics>,
 }
 
 impl Handle {
@@ -123,5 +143,10 @@ impl Handle {
     /// On the leader: every member of the Raft group, itself included. Empty elsewhere.
     pub fn progress(&self) -> watch::Receiver<Vec<Progress>> {
         self.progress.clone()
+    }
+
+    /// Figures of the driver and its log.
+    pub fn metrics(&self) -> &RaftMetrics {
+        &self.metrics
     }
 }

@@ -1,27 +1,27 @@
 //! The newest vote once more, in a small file beside the log.
 //!
-//! sled ends its log at the first damage it meets. If that cuts off something acknowledged, what is
-//! left looks like a log that always ended there, and a member that votes with it can elect a leader
+//! A log whose end is gone (a file that somebody put back from an older copy, a disk that lied about
+//! a sync) looks like one that always ended there, and a member that votes with it can elect a leader
 //! that lacks what was committed. The mark says what the log must hold at least. It is written after
 //! the log, at each new vote and each snapshot: rare enough that its own syncs cost nothing.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use novacron_protocol::LogIndex;
 use novacron_protocol::record::{self, RecordError};
 
+use super::disk::{self, Disk};
 use super::store::{HardState, Loaded};
-use crate::files;
 
 /// Newest format of the mark this build writes and reads.
 const FORMAT: u16 = 1;
+pub(super) const NAME: &str = "mark";
 
 /// The mark of one log.
 #[derive(Debug)]
 pub(super) struct Mark {
-    path: PathBuf,
+    disk: Arc<dyn Disk>,
     /// What is on disk; a default one is not.
     kept: HardState,
 }
@@ -36,13 +36,13 @@ pub(super) enum MarkError {
 }
 
 impl Mark {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), kept: HardState::default() }
+    pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, kept: HardState::default() }
     }
 
-    pub(super) fn open(path: &Path) -> Result<Self, MarkError> {
-        let kept = record::open(FORMAT, &fs::read(path)?)?;
-        Ok(Self { path: path.to_owned(), kept })
+    pub(super) fn read(&mut self) -> Result<(), MarkError> {
+        self.kept = record::open(FORMAT, &self.disk.read(NAME)?)?;
+        Ok(())
     }
 
     /// Whether a log with this hard state must be marked.
@@ -53,7 +53,7 @@ impl Mark {
     /// Makes it durable that the log holds `hard_state` and every entry up to its commit index.
     pub(super) fn keep(&mut self, hard_state: HardState) -> io::Result<()> {
         let bytes = record::seal(FORMAT, &hard_state).map_err(io::Error::other)?;
-        files::replace(&self.path, &bytes)?;
+        disk::replace(&*self.disk, NAME, &bytes)?;
         self.kept = hard_state;
         Ok(())
     }

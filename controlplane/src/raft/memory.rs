@@ -1,7 +1,7 @@
 //! The log as raft-rs reads it: all in memory, so that reading can never fail.
 //!
-//! raft-rs panics when a read of its storage fails, so nothing is read from disk while it runs. The
-//! driver writes entries to the log store first and here second; what is here is durable.
+//! raft-rs panics when a read of its storage fails, so nothing is read from disk while it runs. What
+//! is here is durable, or on its way to the disk: Raft itself keeps the two apart.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -20,6 +20,8 @@ pub(super) struct MemoryLog {
     /// Index and term before the first entry kept.
     base: (u64, u64),
     entries: VecDeque<Entry>,
+    /// What the entries weigh.
+    bytes: u64,
     /// The configuration as of what is applied.
     configuration: ConfState,
     /// A member needs a snapshot that does not exist yet.
@@ -29,8 +31,10 @@ pub(super) struct MemoryLog {
 impl MemoryLog {
     pub(super) fn new(loaded: &Loaded) -> Self {
         let meta = &loaded.snapshot.meta;
-        let entries = loaded.entries.iter().cloned().map(convert::entry_from_wire).collect();
+        let entries: VecDeque<Entry> =
+            loaded.entries.iter().cloned().map(convert::entry_from_wire).collect();
         Self {
+            bytes: entries.iter().map(weight).sum(),
             hard_state: convert::hard_state_from_wire(loaded.hard_state),
             snapshot: loaded.snapshot.clone(),
             base: (meta.index.0, meta.term.0),
@@ -53,8 +57,9 @@ impl MemoryLog {
         self.hard_state = state;
     }
 
-    pub(super) fn set_commit(&mut self, commit: u64) {
-        self.hard_state.commit = commit;
+    /// What the entries weigh.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(super) fn configuration(&self) -> &ConfState {
@@ -73,7 +78,9 @@ impl MemoryLog {
     pub(super) fn append(&mut self, entries: &[Entry]) {
         let Some(first) = entries.first() else { return };
         let keep = first.index.saturating_sub(self.base.0 + 1);
-        self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX).min(self.entries.len());
+        self.bytes -= self.entries.drain(keep..).map(|entry| weight(&entry)).sum::<u64>();
+        self.bytes += entries.iter().map(weight).sum::<u64>();
         self.entries.extend(entries.iter().cloned());
     }
 
@@ -81,6 +88,7 @@ impl MemoryLog {
     pub(super) fn install(&mut self, snapshot: StoredSnapshot) {
         let meta = &snapshot.meta;
         self.entries.clear();
+        self.bytes = 0;
         self.base = (meta.index.0, meta.term.0);
         self.configuration = convert::configuration_from_wire(&meta.configuration);
         self.hard_state.commit = self.hard_state.commit.max(meta.index.0);
@@ -94,6 +102,7 @@ impl MemoryLog {
         self.snapshot_wanted.set(false);
         while self.entries.front().is_some_and(|entry| entry.index <= index.0) {
             if let Some(entry) = self.entries.pop_front() {
+                self.bytes -= weight(&entry);
                 self.base = (entry.index, entry.term);
             }
         }
@@ -125,7 +134,7 @@ impl Storage for MemoryLog {
         let mut used = 0_u64;
         let within = |entry: &&Entry| {
             let first = used == 0;
-            used += (entry.data.len() + entry.context.len() + 64) as u64;
+            used += weight(entry);
             first || used <= budget
         };
         Ok(self.entries.range(at(low).min(end)..end).take_while(within).cloned().collect())
@@ -166,4 +175,9 @@ impl Storage for MemoryLog {
         }
         Ok(convert::snapshot_from_wire(meta, state.clone()))
     }
+}
+
+/// Bytes of an entry with what is around its content, about.
+fn weight(entry: &Entry) -> u64 {
+    (entry.data.len() + entry.context.len() + 64) as u64
 }

@@ -1,9 +1,11 @@
 //! What Raft must find again after a power cut, behind one small trait.
 //!
-//! Every call returns only after its effect is durable. A store never repairs silently: anything
-//! damaged is refused by name, with what the operator can do.
+//! What is appended is staged; one sync makes all of it durable, and whoever drives the store says
+//! nothing of it before. A store never repairs silently: anything damaged is refused by name, with
+//! what the operator can do.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use novacron_protocol::wire::raft::{Entry, SnapshotMeta};
@@ -99,27 +101,33 @@ pub enum StoreError {
 
 /// A durable log. Used by one thread.
 pub trait LogStore: Send + std::fmt::Debug {
-    /// Everything that was kept, verified.
+    /// Everything that was kept, verified. Called once, before anything else.
     fn load(&mut self) -> Result<Loaded, StoreError>;
 
-    /// Keeps `entries`, and `hard_state` when given. Entries from the first of `entries` on that
-    /// were kept before are replaced.
-    fn append(
-        &mut self,
-        entries: &[Entry],
-        hard_state: Option<HardState>,
-    ) -> Result<(), StoreError>;
+    /// Stages `entries`, and `hard_state` when given, for the next [`Self::sync`]. Entries from the
+    /// first of `entries` on that were kept before are replaced.
+    fn append(&mut self, entries: &[Entry], hard_state: Option<HardState>);
 
-    /// Keeps a snapshot of this member's own making; the log stays.
-    fn save_snapshot(&mut self, snapshot: &StoredSnapshot) -> Result<(), StoreError>;
+    /// Has everything staged on disk when it returns.
+    fn sync(&mut self) -> Result<(), StoreError>;
 
-    /// Replaces everything by a snapshot from the leader.
+    /// Replaces everything by a snapshot from the leader, durably.
     fn install_snapshot(
         &mut self,
         snapshot: &StoredSnapshot,
         hard_state: HardState,
     ) -> Result<(), StoreError>;
 
-    /// Drops entries up to and including `index`, which a kept snapshot covers.
-    fn compact(&mut self, index: LogIndex) -> Result<(), StoreError>;
+    /// Where snapshots of the member's own making are kept: they take long, so on another thread.
+    fn snapshots(&self) -> Arc<dyn SnapshotStore>;
+
+    /// Stages that the snapshot, which is kept, counts from now on, and that entries up to and
+    /// including `cut` may be dropped.
+    fn compact(&mut self, snapshot: &SnapshotMeta, cut: LogIndex);
+}
+
+/// Keeps snapshots beside the log.
+pub trait SnapshotStore: Send + Sync + std::fmt::Debug {
+    /// Has the snapshot on disk when it returns. It counts only from [`LogStore::compact`] on.
+    fn save(&self, snapshot: &StoredSnapshot) -> Result<(), StoreError>;
 }

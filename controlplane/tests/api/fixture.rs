@@ -14,7 +14,7 @@ use novacron_controlplane::cluster::Cluster;
 use novacron_controlplane::config::Config;
 use novacron_controlplane::peers::Peers;
 use novacron_controlplane::raft::{
-    Driver, DriverOptions, Handle, Outbound, SledStore, SnapshotDelivery,
+    Driver, DriverOptions, Handle, Outbound, SegmentStore, SnapshotDelivery,
 };
 use novacron_controlplane::telemetry::MetricStore;
 use novacron_controlplane_core::command::{NewToken, Redemption};
@@ -80,7 +80,7 @@ impl Member {
         let clock = Clock::start();
         let made = bootstrap::init(&config, "test".parse().unwrap(), &clock).unwrap();
 
-        let store = SledStore::open(&bootstrap::log_path(&config.data_dir)).unwrap();
+        let store = SegmentStore::open(&bootstrap::log_path(&config.data_dir)).unwrap();
         let options = DriverOptions {
             member: MemberId(1),
             tick: Duration::from_millis(10),

@@ -1,13 +1,14 @@
 //! Drivers whose peers, disk or log are not as they should be.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use novacron_controlplane::raft::{
-    DriverError, Handle, HardState, Loaded, LogStore, SledStore, SnapshotRefusal, StoreError,
-    StoredSnapshot,
+    DriverError, Handle, HardState, Loaded, LogStore, SegmentStore, SnapshotRefusal, SnapshotStore,
+    StoreError, StoredSnapshot,
 };
 use novacron_controlplane_core::command::COMMAND_VERSION;
 use novacron_controlplane_core::{Envelope, State};
@@ -188,21 +189,27 @@ async fn a_snapshot_is_acknowledged_when_it_is_durable_and_alone_if_a_crash_come
     thread.join().unwrap().unwrap();
 }
 
-/// A log whose disk fails when a snapshot is kept.
+/// A log whose disk fails: when a snapshot is kept, or when something is synced.
 #[derive(Debug)]
-struct Failing(SledStore);
+struct Failing {
+    inner: SegmentStore,
+    syncs_left: u32,
+}
 
 impl LogStore for Failing {
     fn load(&mut self) -> Result<Loaded, StoreError> {
-        self.0.load()
+        self.inner.load()
     }
 
-    fn append(&mut self, entries: &[Entry], hard: Option<HardState>) -> Result<(), StoreError> {
-        self.0.append(entries, hard)
+    fn append(&mut self, entries: &[Entry], hard: Option<HardState>) {
+        self.inner.append(entries, hard);
     }
 
-    fn save_snapshot(&mut self, _: &StoredSnapshot) -> Result<(), StoreError> {
-        Err(StoreError::Failed("the disk is full".to_owned()))
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let left = self.syncs_left.checked_sub(1);
+        self.syncs_left =
+            left.ok_or_else(|| StoreError::Failed("input/output error".to_owned()))?;
+        self.inner.sync()
     }
 
     fn install_snapshot(
@@ -210,12 +217,32 @@ impl LogStore for Failing {
         snapshot: &StoredSnapshot,
         hard_state: HardState,
     ) -> Result<(), StoreError> {
-        self.0.install_snapshot(snapshot, hard_state)
+        self.inner.install_snapshot(snapshot, hard_state)
     }
 
-    fn compact(&mut self, index: LogIndex) -> Result<(), StoreError> {
-        self.0.compact(index)
+    fn snapshots(&self) -> Arc<dyn SnapshotStore> {
+        Arc::new(NoRoom)
     }
+
+    fn compact(&mut self, snapshot: &SnapshotMeta, cut: LogIndex) {
+        self.inner.compact(snapshot, cut);
+    }
+}
+
+/// A disk that has no room for a snapshot.
+#[derive(Debug)]
+struct NoRoom;
+
+impl SnapshotStore for NoRoom {
+    fn save(&self, _: &StoredSnapshot) -> Result<(), StoreError> {
+        Err(StoreError::Failed("the disk is full".to_owned()))
+    }
+}
+
+fn first_log(dir: &Path, syncs_left: u32) -> Failing {
+    let (snapshot, hard_state) = first_snapshot();
+    drop(SegmentStore::create(dir, &snapshot, hard_state).unwrap());
+    Failing { inner: SegmentStore::open(dir).unwrap(), syncs_left }
 }
 
 /// Writes until the driver ends; how it ended.
@@ -234,10 +261,97 @@ async fn run_to_end(store: impl LogStore + 'static) -> Result<(), DriverError> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fails_to_keep_a_snapshot_ends_the_driver() {
     let dir = tempfile::tempdir().unwrap();
-    let (snapshot, hard_state) = first_snapshot();
-    let store = SledStore::create(dir.path(), &snapshot, hard_state).unwrap();
-    let end = run_to_end(Failing(store)).await.unwrap_err();
-    assert!(matches!(end, DriverError::Store(StoreError::Failed(_))), "{end}");
+    let end = run_to_end(first_log(dir.path(), u32::MAX)).await.unwrap_err();
+    assert!(end.to_string().contains("the disk is full"), "{end}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_fails_ends_the_driver_and_nothing_is_acknowledged_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (driver, handle) = open(&Net::default(), MemberId(1), Box::new(first_log(dir.path(), 6)));
+    let thread = std::thread::spawn(move || driver.run());
+    let mut acknowledged = 0;
+    for n in 1.. {
+        match handle.propose(create_user(n).encode().unwrap()).await {
+            Ok(_) => acknowledged = n,
+            Err(_) if thread.is_finished() => break,
+            Err(_) => {}
+        }
+    }
+    let end = thread.join().unwrap().unwrap_err();
+    assert!(end.to_string().contains("input/output error"), "{end}");
+    let kept = SegmentStore::open(dir.path()).unwrap().load().unwrap();
+    assert!(acknowledged > 0 && kept.entries.len() as u64 > acknowledged, "{acknowledged}");
+}
+
+/// A log whose disk stalls whenever it is told to.
+#[derive(Debug)]
+struct Stalling {
+    inner: Kept,
+    stalled: Arc<AtomicBool>,
+}
+
+impl LogStore for Stalling {
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        self.inner.load()
+    }
+
+    fn append(&mut self, entries: &[Entry], hard: Option<HardState>) {
+        self.inner.append(entries, hard);
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        while self.stalled.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.inner.sync()
+    }
+
+    fn install_snapshot(
+        &mut self,
+        snapshot: &StoredSnapshot,
+        hard_state: HardState,
+    ) -> Result<(), StoreError> {
+        self.inner.install_snapshot(snapshot, hard_state)
+    }
+
+    fn snapshots(&self) -> Arc<dyn SnapshotStore> {
+        self.inner.snapshots()
+    }
+
+    fn compact(&mut self, snapshot: &SnapshotMeta, cut: LogIndex) {
+        self.inner.compact(snapshot, cut);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_stalls_keeps_the_lead_and_acknowledges_nothing_meanwhile() {
+    let mut group = Group::of_three().await;
+    group.write(1).await;
+    let leader = MemberId(1);
+    for id in 1..=3 {
+        group.stop(MemberId(id));
+    }
+    let stalled = Arc::new(AtomicBool::new(false));
+    for id in (1..=3).map(MemberId) {
+        let inner = Kept::of(SegmentStore::open(&group.log(id)).unwrap().load().unwrap());
+        group.start_on(id, Box::new(Stalling { inner, stalled: Arc::clone(&stalled) }));
+    }
+    group.write(2).await;
+    group.net.handle(group.net.leader().unwrap()).transfer_lead(leader);
+    eventually(|| (group.net.leader() == Some(leader)).then_some(())).await;
+    group.write(3).await;
+    let handle = group.net.handle(leader);
+    let term = handle.status().borrow().term;
+    stalled.store(true, Ordering::Relaxed);
+    let proposal = handle.propose(create_user(4).encode().unwrap());
+    // Several elections' worth.
+    let early = tokio::time::timeout(Duration::from_secs(2), proposal).await;
+    assert!(early.is_err(), "acknowledged before it was durable: {early:?}");
+    let status = *handle.status().borrow();
+    assert!(status.leads() && status.term == term, "a stalled disk cost an election: {status:?}");
+    stalled.store(false, Ordering::Relaxed);
+    group.write(5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -246,8 +360,7 @@ async fn an_entry_of_a_newer_release_ends_the_driver_with_what_to_install() {
     let mut newer = create_user(1);
     newer.version = COMMAND_VERSION + 1;
     let entries = vec![entry(LogIndex(2), hard_state.term, &newer)];
-    let kept = Kept::default();
-    *kept.0.lock().unwrap() = Loaded { hard_state, snapshot, entries };
+    let kept = Kept::of(Loaded { hard_state, snapshot, entries });
     let end = anyhow::Error::new(run_to_end(kept).await.unwrap_err());
     let expected = format!(
         "entry 2 is of a newer release; install it on this member: a command of version {}; this \

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use novacron_controlplane::raft::{
     Driver, DriverOptions, Handle, HardState, Loaded, LogStore, MembershipChange, Outbound,
-    SledStore, SnapshotDelivery, StoreError, StoredSnapshot,
+    SegmentStore, SnapshotDelivery, SnapshotStore, StoreError, StoredSnapshot,
 };
 use novacron_controlplane_core::command::{NewMember, NewToken, NewUser, Redemption, RequestKey};
 use novacron_controlplane_core::member::MemberRole;
@@ -105,21 +105,26 @@ impl Outbound for Wire {
 }
 
 /// A log in memory that can be looked at in the middle of a life, as a `kill -9` would leave it:
-/// whole after every call.
+/// whole after every sync.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Kept(pub(crate) Arc<Mutex<Loaded>>);
+pub(crate) struct Kept(pub(crate) Arc<Mutex<Loaded>>, Arc<Mutex<Vec<Staged>>>);
+
+/// What the next sync keeps.
+#[derive(Debug)]
+enum Staged {
+    Append(Vec<Entry>, Option<HardState>),
+    Compact(LogIndex),
+}
 
 impl Kept {
+    pub(crate) fn of(loaded: Loaded) -> Self {
+        Self(Arc::new(Mutex::new(loaded)), Arc::default())
+    }
+
     /// What a start would find now.
     pub(crate) fn loaded(&self) -> Loaded {
         let Loaded { hard_state, snapshot, entries } = self.0.lock().unwrap().clone();
         Loaded::assemble(hard_state, snapshot, entries).unwrap()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Loaded)) -> Result<(), StoreError> {
-        change(&mut self.0.lock().unwrap());
-        self.loaded();
-        Ok(())
     }
 }
 
@@ -128,18 +133,26 @@ impl LogStore for Kept {
         Ok(self.loaded())
     }
 
-    fn append(&mut self, entries: &[Entry], hard: Option<HardState>) -> Result<(), StoreError> {
-        self.change(|kept| {
-            if let Some(first) = entries.first() {
-                kept.entries.retain(|entry| entry.index < first.index);
-                kept.entries.extend_from_slice(entries);
-            }
-            kept.hard_state = hard.unwrap_or(kept.hard_state);
-        })
+    fn append(&mut self, entries: &[Entry], hard: Option<HardState>) {
+        self.1.lock().unwrap().push(Staged::Append(entries.to_vec(), hard));
     }
 
-    fn save_snapshot(&mut self, snapshot: &StoredSnapshot) -> Result<(), StoreError> {
-        self.change(|kept| kept.snapshot = snapshot.clone())
+    fn sync(&mut self) -> Result<(), StoreError> {
+        for staged in self.1.lock().unwrap().drain(..) {
+            let mut kept = self.0.lock().unwrap();
+            match staged {
+                Staged::Append(entries, hard) => {
+                    if let Some(first) = entries.first() {
+                        kept.entries.retain(|entry| entry.index < first.index);
+                        kept.entries.extend_from_slice(&entries);
+                    }
+                    kept.hard_state = hard.unwrap_or(kept.hard_state);
+                }
+                Staged::Compact(cut) => kept.entries.retain(|entry| entry.index > cut),
+            }
+        }
+        self.loaded();
+        Ok(())
     }
 
     fn install_snapshot(
@@ -147,12 +160,25 @@ impl LogStore for Kept {
         snapshot: &StoredSnapshot,
         hard_state: HardState,
     ) -> Result<(), StoreError> {
+        self.sync()?;
         let snapshot = snapshot.clone();
-        self.change(|kept| *kept = Loaded { hard_state, snapshot, entries: Vec::new() })
+        *self.0.lock().unwrap() = Loaded { hard_state, snapshot, entries: Vec::new() };
+        Ok(())
     }
 
-    fn compact(&mut self, index: LogIndex) -> Result<(), StoreError> {
-        self.change(|kept| kept.entries.retain(|entry| entry.index > index))
+    fn snapshots(&self) -> Arc<dyn SnapshotStore> {
+        Arc::new(self.clone())
+    }
+
+    fn compact(&mut self, _: &SnapshotMeta, cut: LogIndex) {
+        self.1.lock().unwrap().push(Staged::Compact(cut));
+    }
+}
+
+impl SnapshotStore for Kept {
+    fn save(&self, snapshot: &StoredSnapshot) -> Result<(), StoreError> {
+        self.0.lock().unwrap().snapshot = snapshot.clone();
+        Ok(())
     }
 }
 
@@ -172,7 +198,7 @@ impl Group {
             threads: BTreeMap::new(),
         };
         let (snapshot, hard_state) = first_snapshot();
-        SledStore::create(&group.log(MemberId(1)), &snapshot, hard_state).unwrap();
+        SegmentStore::create(&group.log(MemberId(1)), &snapshot, hard_state).unwrap();
         group
     }
 
@@ -181,7 +207,7 @@ impl Group {
     }
 
     pub(crate) fn start(&mut self, id: MemberId) {
-        let store = SledStore::open(&self.log(id)).unwrap();
+        let store = SegmentStore::open(&self.log(id)).unwrap();
         self.start_on(id, Box::new(store));
     }
 
@@ -212,7 +238,7 @@ impl Group {
         let group = self;
         for id in ids.iter().copied() {
             let hard_state = HardState::default();
-            SledStore::create(&group.log(id), &StoredSnapshot::default(), hard_state).unwrap();
+            SegmentStore::create(&group.log(id), &StoredSnapshot::default(), hard_state).unwrap();
             group.start(id);
             group.propose(create_token(id)).await;
             group.propose(redeem(id)).await;

@@ -6,12 +6,11 @@ mod adversity;
 mod fixture;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fixture::{Group, Kept, PATIENCE, create_user, user};
 use novacron_controlplane::cluster::Status;
-use novacron_controlplane::raft::{LogStore as _, MembershipChange, ProposeRefusal, SledStore};
+use novacron_controlplane::raft::{LogStore as _, MembershipChange, ProposeRefusal, SegmentStore};
 use novacron_controlplane_core::{Command, Envelope};
 use novacron_protocol::{LogIndex, MemberId, Timestamp};
 
@@ -131,12 +130,12 @@ async fn a_stopping_leader_hands_over_the_lead() {
 async fn a_killed_member_does_not_forget_that_others_vote() {
     let mut group = Group::new();
     let first = MemberId(1);
-    let loaded = SledStore::open(&group.log(first)).unwrap().load().unwrap();
-    let kept = Kept(Arc::new(Mutex::new(loaded)));
+    let loaded = SegmentStore::open(&group.log(first)).unwrap().load().unwrap();
+    let kept = Kept::of(loaded);
     group.start_on(first, Box::new(kept.clone()));
     let second = MemberId(2);
     group.grow(&[second]).await;
-    let as_killed = Kept(Arc::new(Mutex::new(kept.0.lock().unwrap().clone())));
+    let as_killed = Kept::of(kept.loaded());
     group.stop(first);
     group.net.cut(second);
     group.start_on(first, Box::new(as_killed));
