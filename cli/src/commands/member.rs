@@ -1,5 +1,7 @@
 //! `novacron member`: the servers of the control plane.
 
+mod health;
+
 use clap::Subcommand;
 use novacron_protocol::api::member::{MemberRole, MemberView};
 
@@ -12,6 +14,10 @@ use crate::resolve;
 pub(crate) enum Verb {
     /// List members
     List,
+    /// Ask each member itself how it is, and how far its log is behind
+    ///
+    /// Ends with 1 when one is silent, knows no leader, or is far behind.
+    Health,
     /// Take a member out of the control plane
     ///
     /// The others go on without it, and it is not let in again with its present identity.
@@ -28,6 +34,7 @@ pub(crate) fn run(invocation: &Invocation, verb: Verb) -> Result<(), Failure> {
             let members = client.list::<MemberView>("/members")?;
             invocation.output.show(&members.value, || Ok(list(invocation, &members.view)))
         }
+        Verb::Health => health::run(invocation, &client),
         Verb::Remove { member } => {
             let member = resolve::find::<MemberView>(&client, &member)?;
             client.delete(&format!("/members/{}", member.view.id))?;

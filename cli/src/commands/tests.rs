@@ -37,6 +37,7 @@ fn every_verb_of_the_contract_is_there() {
         "dwcp status",
         "dwcp status h1",
         "member list",
+        "member health",
         "member remove 2",
         "host list",
         "host show h1",
