@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 
 use crate::FleetArguments;
 use crate::machine;
-use crate::report::Report;
+use crate::report::{Report, Section};
 use crate::samples::ms;
 use crate::workspace::Workspace;
 
-mod cluster;
+pub(crate) mod cluster;
 mod creation;
-mod failover;
+pub(crate) mod failover;
 mod footprint;
-mod peer;
+pub(crate) mod peer;
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,6 +92,29 @@ pub(crate) fn run(arguments: FleetArguments) -> Result<()> {
 }
 
 impl Bench {
+    /// For another benchmark than this: its programs, its files, its figures.
+    pub(crate) fn begin(binaries: Binaries, variables: Vec<(String, String)>) -> Result<Self> {
+        let workspace = Workspace::create(&binaries.target)?;
+        let report = Report::default();
+        let mut bench = Self { binaries, workspace, scale: QUICK, variables, report };
+        bench.describe_machine()?;
+        Ok(bench)
+    }
+
+    /// Figures of one system in one case.
+    pub(crate) fn section(&mut self, system: &str, case: Value) -> Section<'_> {
+        let case = self.case(case);
+        self.report.section(system, case)
+    }
+
+    pub(crate) fn table(&self) -> String {
+        self.report.table()
+    }
+
+    pub(crate) fn write(&self, out: &Path) -> Result<()> {
+        self.report.write(out)
+    }
+
     /// A case's circumstances: its own, and those of the whole run.
     fn case(&self, mut case: Value) -> Value {
         if let Value::Object(case) = &mut case {

@@ -1,7 +1,7 @@
 //! `novacron-bench`: measures NovaCron beside its peers, on the machine it runs on.
 //!
 //! ```text
-//! fleet ──> cases ──> report ──> a table, and one JSON line per figure
+//! fleet, consensus ──> cases ──> report ──> a table, and one JSON line per figure
 //! dwcp  ──> lines ──┘
 //! ```
 //! Everything it starts listens on loopback and is gone when it ends, however it ends: see
@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod api;
+mod consensus;
 mod dwcp;
 mod fleet;
 mod http;
@@ -36,6 +37,8 @@ struct Arguments {
 enum Bench {
     /// Latency of creating VMs, fail-over beside etcd, memory beside node_exporter
     Fleet(FleetArguments),
+    /// Acknowledged writes and linearizable reads, beside etcd
+    Consensus(ConsensusArguments),
     /// The transport beside TCP, gRPC, quinn and s2n-quic, on emulated links
     Dwcp(dwcp::Arguments),
     /// One of NovaCron's own ends of what `dwcp` measures
@@ -50,6 +53,19 @@ enum Bench {
         #[command(subcommand)]
         end: dwcp::ping::End,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct ConsensusArguments {
+    /// A telling subset in two minutes
+    #[arg(long)]
+    quick: bool,
+    /// Environment of the programs under test, KEY=VALUE; may be given again
+    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = variable)]
+    variables: Vec<(String, String)>,
+    /// Where the figures go [default: bench/consensus.jsonl in the target directory]
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +87,7 @@ struct FleetArguments {
 fn main() -> ExitCode {
     let done = match Arguments::parse().bench {
         Bench::Fleet(arguments) => fleet::run(arguments),
+        Bench::Consensus(arguments) => consensus::run(arguments),
         Bench::Dwcp(arguments) => dwcp::run(arguments),
         Bench::DwcpPeer { end } => dwcp::own::run(&end),
         Bench::DwcpPing { end } => dwcp::ping::run(&end),

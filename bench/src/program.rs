@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use novacron_tests::lab::process::Daemon;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::usage::{Cpu, Memory};
 use crate::workspace;
@@ -50,6 +51,13 @@ impl Program {
             workspace::release(pid);
         }
         Ok(())
+    }
+
+    /// Sends it a signal that it outlives.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid()?).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("a pid is a positive number")?, signal)
+            .with_context(|| format!("signal {}", self.daemon.name()))
     }
 
     /// Fails with the end of its log when it has ended by itself.

@@ -142,7 +142,7 @@ fn is_same_case(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
 fn label(case: &Map<String, Value>) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut label = case.get("name").map(text).unwrap_or_default();
-    for key in ["via", "state"] {
+    for key in ["via", "state", "clients"] {
         if let Some(value) = case.get(key) {
             label.push(' ');
             label.push_str(&text(value));

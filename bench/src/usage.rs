@@ -59,10 +59,22 @@ impl Cpu {
         Ok(Self { own_ticks: user + system, ended_children_ticks: children_user + children_system })
     }
 
+    /// Seconds used by the process itself since it began.
+    pub(crate) fn seconds(self) -> f64 {
+        self.own_ticks as f64 / TICKS_PER_SECOND
+    }
+
     /// Seconds used by the process itself since `earlier`.
     pub(crate) fn seconds_since(self, earlier: Self) -> f64 {
         self.own_ticks.saturating_sub(earlier.own_ticks) as f64 / TICKS_PER_SECOND
     }
+}
+
+/// Bytes that a process has sent to disks, or will have when the cache is written back: see proc(5).
+pub(crate) fn written_bytes(pid: u32) -> Result<u64> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    written.context("no line write_bytes")?.trim().parse().context("read write_bytes")
 }
 
 /// How much of the machine other work takes while something is measured: whether to believe it.

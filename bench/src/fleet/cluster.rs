@@ -27,14 +27,17 @@ pub(crate) struct Cluster {
     pub(crate) image: ImageId,
     pub(crate) members: Vec<Program>,
     pub(crate) agents: Vec<Program>,
+    pub(crate) sites: Vec<Site>,
     dir: PathBuf,
 }
 
 /// Where a member is and listens.
-struct Site {
+#[derive(Debug)]
+pub(crate) struct Site {
     config: PathBuf,
-    data: PathBuf,
-    api: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) quic: SocketAddr,
+    pub(crate) api: SocketAddr,
 }
 
 impl Cluster {
@@ -60,7 +63,7 @@ impl Cluster {
             wait::for_true("a member to vote", LIMIT, || Ok(api.voters()? == at + 1))?;
         }
         let image = import_image(bench, &dir, &api)?;
-        let mut cluster = Self { api, image, members, agents: Vec::new(), dir };
+        let mut cluster = Self { api, image, members, agents: Vec::new(), sites, dir };
         cluster.start_agents(bench, hosts)?;
         Ok(cluster)
     }
@@ -127,7 +130,7 @@ impl Site {
              api_listen = \"{api}\"\n"
         );
         fs::write(&config, file).with_context(|| format!("write {}", config.display()))?;
-        Ok(Self { config, data, api })
+        Ok(Self { config, data, quic: listen, api })
     }
 }
 

@@ -12,7 +12,7 @@ use novacron_tests::lab::process;
 
 use super::say;
 
-pub(super) mod etcd;
+pub(crate) mod etcd;
 pub(super) mod node_exporter;
 
 /// A peer's program and what it calls its version; `None`, said aloud, where it cannot be had.

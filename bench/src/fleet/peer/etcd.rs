@@ -48,7 +48,7 @@ impl Etcd {
         let Some((program, version)) = obtain(&bench.binaries.target, "etcd-server", "etcd") else {
             return Ok(None);
         };
-        say("failover: starting 3 etcd");
+        say("starting 3 etcd");
         let dir = bench.dir("etcd")?;
         let address = |_| free_address();
         let clients = (0..MEMBERS).map(address).collect::<Result<Vec<_>>>()?;
@@ -92,6 +92,15 @@ impl Etcd {
         Ok(Some(etcd))
     }
 
+    pub(crate) fn members(&self) -> &[Program] {
+        &self.members
+    }
+
+    /// Where its members take requests.
+    pub(crate) fn clients(&self) -> &[SocketAddr] {
+        &self.clients
+    }
+
     fn status(&self, at: usize) -> Result<Status> {
         let url = format!("http://{}/v3/maintenance/status", self.clients[at]);
         self.http.post(&url, &json!({}))
@@ -120,13 +129,12 @@ impl Quorum for Etcd {
         (0..MEMBERS).find(leads).context("no etcd leads")
     }
 
-    fn kill(&mut self, at: usize) -> Result<()> {
-        self.members[at].kill()
+    fn program(&mut self, at: usize) -> &mut Program {
+        &mut self.members[at]
     }
 
-    fn restore(&mut self, at: usize) -> Result<()> {
-        self.members[at].restart()?;
-        self.wait_even()
+    fn wait_even(&self) -> Result<()> {
+        Self::wait_even(self)
     }
 
     fn writer(&self, at: usize) -> Box<dyn Fn(u64) -> Result<()> + Send> {
