@@ -11,6 +11,7 @@
 //! | [`freshness`] | until when a telemetry sample is news |
 //! | [`header`] | what the first byte of a stream says |
 //! | [`hedge`] | which urgent messages are sent twice, and how copies become one again |
+//! | [`lanes`] | how many parallel streams or connections a bulk transfer uses |
 //! | [`link`] | what one link to a member does next |
 //!
 //! Time comes in as an argument (`Duration` since an arbitrary start for spans, [`Timestamp`] for
@@ -27,6 +28,7 @@ pub mod fallback;
 pub mod freshness;
 pub mod header;
 pub mod hedge;
+pub mod lanes;
 pub mod link;
 
 /// The share of `span` that `entropy` picks: uniform in `0..=span` when `entropy` is uniform.
