@@ -14,7 +14,7 @@
 //!   of the link under any flood. `lease` stands to `command` in the same way.
 //! - **Fair shares.** The others divide the rest by weight: start-time fair queueing (Goyal, Vin and
 //!   Cheng, SIGCOMM 1996). Each class has a tag that grows by `bytes / weight`; the smallest goes next.
-//!   A class that could not send saves nothing up, and its share goes to those who can.
+//!   A class that could not send saves up one quantum; its share goes to those who can.
 //! - **Deadlines.** A message whose slack becomes short takes its class ahead of the shares, earliest
 //!   deadline first. What went ahead counts against the share. While another class waits, it keeps a
 //!   twentieth of what the urgent ones leave.

@@ -2,8 +2,9 @@
 //!
 //! Each class carries a tag, the bytes it has sent divided by its weight. The class with the
 //! smallest tag goes next; the virtual time is the tag with which the last one went. A class that
-//! comes back after it had nothing to send, or could not, starts at the virtual time: it saves
-//! nothing up and owes nothing more than its last grant. Between two classes that both wait,
+//! comes back after it had nothing to send, or could not, starts at most a quantum before the virtual
+//! time: it saves up no more than that. So much it needs, or a class that is held at its cap would lose
+//! tokens while it waits for a round of the others. Between two classes that both wait,
 //!
 //! ```text
 //! | bytes1 / weight1 - bytes2 / weight2 | <= quantum1 / weight1 + quantum2 / weight2
@@ -78,8 +79,9 @@ impl Fair {
 
     /// The class had its turn.
     pub(super) fn charge(&mut self, class: Class, bytes: u64) {
-        self.virtual_time = self.start(class);
-        self.tags[class as usize] = self.virtual_time + self.cost(class, bytes);
+        let start = self.start(class);
+        self.virtual_time = self.virtual_time.max(start);
+        self.tags[class as usize] = start + self.cost(class, bytes);
     }
 
     /// The class went ahead of its turn.
@@ -98,7 +100,8 @@ impl Fair {
     }
 
     fn start(&self, class: Class) -> u128 {
-        self.tags[class as usize].max(self.virtual_time)
+        let saved = self.cost(class, self.quantum(class));
+        self.tags[class as usize].max(self.virtual_time.saturating_sub(saved))
     }
 
     fn cost(&self, class: Class, bytes: u64) -> u128 {

@@ -64,6 +64,28 @@ proptest! {
         assert_caps_hold(&link, caps, site);
     }
 
+    /// Headers and retransmissions are known when they have left, so they make short debts.
+    #[test]
+    fn a_site_cap_holds_for_headers_and_retransmissions_too(
+        site_kbit in 4_000_u64..80_000,
+        overhead_percent in 3_u64..12,
+        turn_us in 200_u64..1_500,
+    ) {
+        let site = Some(site_kbit);
+        let rate = Bitrate::mbit(100);
+        let mut link = Link::new(capped([None; 7], site), rate, Duration::from_micros(turn_us));
+        while link.now < 3 * SECOND {
+            Class::ALL[2..].iter().for_each(|class| link.saturate(*class));
+            let before = link.log.len();
+            link.step();
+            let payload: u64 = link.log[before..].iter().map(|sent| sent.bytes).sum();
+            link.overhead(payload * overhead_percent / 100);
+        }
+        assert_caps_hold(&link, [None; 7], site);
+        let total: u64 = link.between(SECOND, 3 * SECOND).iter().sum();
+        prop_assert!(total as f64 * 8e-3 >= 0.97 * 2.0 * site_kbit as f64, "{total} bytes");
+    }
+
     #[test]
     fn busy_classes_use_what_caps_allow_and_share_it_by_weight(
         event in cap(), console in cap(), telemetry in cap(), migration in cap(), bulk in cap(),

@@ -163,7 +163,7 @@ fn shares_follow_weights_and_unused_ones_go_to_the_others() {
         hold
         send 32KiB
 
-        # Who comes back starts where the others are; nothing was saved up.
+        # Who comes back starts where the others are, with one quantum saved up.
         unblock migration
         send 48KiB
 

@@ -101,6 +101,14 @@ impl Link {
         }
     }
 
+    /// Bytes beside the messages have left, booked as the last class's.
+    pub(crate) fn overhead(&mut self, bytes: u64) {
+        self.ass.handle_overhead(self.now, bytes);
+        if let Some(last) = self.log.last_mut() {
+            last.bytes += bytes;
+        }
+    }
+
     /// Work-conserving: bytes may leave, and nobody has any that may.
     fn assert_nobody_may_send(&mut self) {
         let (now, until) = (self.now, self.ass.poll_timeout());
