@@ -147,7 +147,10 @@ impl Acp {
         let target = self.steady.target(self.rate, self.base());
         // On a short path an epoch is many round trips, and a correction lasts as long.
         let turn = (self.base() + target).max(measure.elapsed);
-        if measure.app_limited {
+        // A pause between two writes is no lack of data; and a queue that stands is one however it
+        // came about.
+        let is_starved = measure.app_limited && measure.passed < STARVED * self.rate;
+        if is_starved && queue <= target * 2 {
             self.steady.idle_run = 0;
             self.rate = self.rate.max(measure.passed.min(self.rate_max));
             self.steady.trim = 0.0;
@@ -261,6 +264,8 @@ const FOLLOW_MAX: f64 = 1.05;
 /// Epochs without a queue before the rate rises in steps of its own.
 const RISE_AFTER: u32 = 2;
 const RISE_MAX: f64 = 0.5;
+/// Who sent less than this share of what was allowed had nothing to send.
+const STARVED: f64 = 0.9;
 /// What schedulers make the queue seem to differ.
 const JITTER_USUAL: Duration = Duration::from_millis(1);
 /// What schedulers of both ends add to every packet of half an epoch, at worst.
