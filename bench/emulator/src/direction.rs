@@ -50,6 +50,8 @@ pub struct Traffic {
     /// System calls that took packets in and out: `delivered / writes` came out together.
     pub reads: u64,
     pub writes: u64,
+    /// Time that the direction's thread has had on a CPU, the receiving end's stack included.
+    pub cpu: Duration,
 }
 
 /// The model with its gate, shared between the pump and whoever changes it.

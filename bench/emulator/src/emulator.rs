@@ -134,7 +134,7 @@ impl Emulator {
 
     /// What became of the packets so far.
     pub fn traffic(&self, direction: Direction) -> Traffic {
-        self.pump(direction).with(|path, _| path.traffic())
+        self.pump(direction).traffic()
     }
 
     fn pump(&self, direction: Direction) -> &Pump {
@@ -145,12 +145,13 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
+        // Before their devices go with the namespaces.
+        self.pumps = None;
         for end in &self.ends {
             if let Err(error) = end.remove() {
                 eprintln!("emulated link: failed to remove a namespace: {error:#}");
             }
         }
-        self.pumps = None;
         self.names.release();
     }
 }

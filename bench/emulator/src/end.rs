@@ -121,7 +121,9 @@ const DEVICE: &str = "link0";
 /// The model's queue is to be the only one that drops: this one takes a second of a sender's
 /// bursts on a stalled machine.
 const DEVICE_QUEUE_PACKETS: u32 = 20_000;
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
+    // Taking the first address away leaves the others, as an interface's switch does.
+    ("/proc/sys/net/ipv4/conf/all/promote_secondaries", "1"),
     // Neighbour discovery would be traffic that nobody sent.
     ("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"),
     ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),

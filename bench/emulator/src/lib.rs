@@ -9,6 +9,13 @@
 //! gate blocks UDP and plays the NAT; the model does all the rest, packet by packet as they are on
 //! the wire, also where the kernel hands over many in one piece ([`Traffic`] says how many).
 //!
+//! How good it is: `novacron-link calibrate` and `novacron-link ceiling` tell for the machine at hand.
+//! On two cores shared with both ends it carried within 2 % of what was asked: 500 Mbit/s of UDP with
+//! a system call for each datagram (the sender's own limit is near), 6 Gbit/s of UDP with
+//! segmentation offload, 1 Gbit/s of kernel TCP; idle round trips of 2 ms were within 40 us. What
+//! else runs on the machine hardly matters to the link (its threads are real-time ones), but does to
+//! the programs at its ends. [`Traffic`] says when the link itself was late.
+//!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
 //! use novacron_emulator::{Direction, Setup, Udp};

@@ -1,9 +1,10 @@
 //! What the emulated link does to real sockets of the kernel. Root and `/dev/net/tun`, or nothing.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -12,23 +13,26 @@ use novacron_emulator::{Alias, Direction, Emulator, Setup, Udp};
 use novacron_link::{LinkConfig, Loss, Rate, Reorder};
 use novacron_tests::lab::privilege::{Privilege, acquire_for_test};
 use novacron_tests::wait;
+use rustix::process::{Pid, Signal, kill_process};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const NOTHING: [u8; 0] = [];
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Whether the test called `name` can and should run in this process.
-fn is_ready(name: &str) -> bool {
+/// The turn of the test called `name`, if it can and should run in this process. One at a time: they
+/// measure, and a machine busy with the others is not what they are to measure.
+fn turn(name: &str) -> Option<MutexGuard<'static, ()>> {
+    static TURN: Mutex<()> = Mutex::new(());
     if !Path::new("/dev/net/tun").exists() {
         eprintln!("{name}: skipped: there is no /dev/net/tun");
-        return false;
+        return None;
     }
     match acquire_for_test(name) {
-        Ok(Privilege::Root) => true,
-        Ok(Privilege::Delegated) => false,
+        Ok(Privilege::Root) => Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
+        Ok(Privilege::Delegated) => None,
         Err(error) => {
             eprintln!("{name}: skipped: {error:#}");
-            false
+            None
         }
     }
 }
@@ -67,9 +71,7 @@ fn namespaces() -> Vec<String> {
 
 #[test]
 fn bytes_cross_a_bad_link_unchanged() {
-    if !is_ready("bytes_cross_a_bad_link_unchanged") {
-        return;
-    }
+    let Some(_turn) = turn("bytes_cross_a_bad_link_unchanged") else { return };
     let mut config =
         LinkConfig::path(Rate::mbps(200.0), MS(10), Loss::Random { probability: 0.005 }, 2.0);
     config.reorder = Reorder { probability: 0.01, by: MS(1) };
@@ -99,14 +101,15 @@ fn bytes_cross_a_bad_link_unchanged() {
 
 #[test]
 fn a_round_trip_takes_the_delays_of_both_directions() {
-    if !is_ready("a_round_trip_takes_the_delays_of_both_directions") {
-        return;
-    }
+    let Some(_turn) = turn("a_round_trip_takes_the_delays_of_both_directions") else { return };
     let there = LinkConfig { delay: MS(30), ..LinkConfig::default() };
     let back = LinkConfig { delay: MS(10), ..LinkConfig::default() };
     let setup = Setup { b_to_a: back, ..Setup::symmetric(there, 1) };
     let link = setup.create().expect("root can make a link");
     let (a, b) = udp_pair(&link);
+    for socket in [&a, &b] {
+        socket.set_read_timeout(Some(LIMIT)).expect("it can wait");
+    }
     let mut times: Vec<Duration> = (0..20)
         .map(|_| {
             let start = Instant::now();
@@ -125,9 +128,7 @@ fn a_round_trip_takes_the_delays_of_both_directions() {
 
 #[test]
 fn blocked_udp_vanishes_while_tcp_works() {
-    if !is_ready("blocked_udp_vanishes_while_tcp_works") {
-        return;
-    }
+    let Some(_turn) = turn("blocked_udp_vanishes_while_tcp_works") else { return };
     let link = link(LinkConfig::default());
     let (a, b) = udp_pair(&link);
     assert_eq!(arrivals(&a, &b, 3, 100), [0, 1, 2]);
@@ -145,9 +146,10 @@ fn blocked_udp_vanishes_while_tcp_works() {
 
 #[test]
 fn large_packets_vanish_in_an_mtu_black_hole_and_all_in_a_blackout() {
-    if !is_ready("large_packets_vanish_in_an_mtu_black_hole_and_all_in_a_blackout") {
+    let Some(_turn) = turn("large_packets_vanish_in_an_mtu_black_hole_and_all_in_a_blackout")
+    else {
         return;
-    }
+    };
     let link = link(LinkConfig::default());
     let (a, b) = udp_pair(&link);
     assert_eq!(arrivals(&a, &b, 2, 1_472), [0, 1], "1,500 with its headers");
@@ -164,9 +166,9 @@ fn large_packets_vanish_in_an_mtu_black_hole_and_all_in_a_blackout() {
 
 #[test]
 fn a_rebinding_shows_a_from_elsewhere_and_forgets_where_it_was() {
-    if !is_ready("a_rebinding_shows_a_from_elsewhere_and_forgets_where_it_was") {
+    let Some(_turn) = turn("a_rebinding_shows_a_from_elsewhere_and_forgets_where_it_was") else {
         return;
-    }
+    };
     let link = link(LinkConfig::default());
     let (a, b) = udp_pair(&link);
     let own = a.local_addr().expect("it is bound");
@@ -198,9 +200,7 @@ fn own_v4(address: SocketAddr) -> Ipv4Addr {
 
 #[test]
 fn nothing_is_left_of_a_link() {
-    if !is_ready("nothing_is_left_of_a_link") {
-        return;
-    }
+    let Some(_turn) = turn("nothing_is_left_of_a_link") else { return };
     let ours = format!("nclink-{}-", std::process::id());
     let link = link(LinkConfig::default());
     let mut child =
@@ -217,9 +217,7 @@ fn nothing_is_left_of_a_link() {
 
 #[test]
 fn what_a_killed_program_left_is_swept() {
-    if !is_ready("what_a_killed_program_left_is_swept") {
-        return;
-    }
+    let Some(_turn) = turn("what_a_killed_program_left_is_swept") else { return };
     // A pid that is no more, and stays so while its zombie is not reaped.
     let mut dead = std::process::Command::new("true").spawn().expect("it starts");
     dead.wait().expect("it is ours");
@@ -232,9 +230,7 @@ fn what_a_killed_program_left_is_swept() {
 
 #[test]
 fn rate_delay_and_loss_are_what_was_asked_for() {
-    if !is_ready("rate_delay_and_loss_are_what_was_asked_for") {
-        return;
-    }
+    let Some(_turn) = turn("rate_delay_and_loss_are_what_was_asked_for") else { return };
     for (mbps, rtt, loss_percent) in [(20.0, 50, 1.0), (100.0, 150, 5.0), (200.0, 10, 0.0)] {
         let cell = Cell { mbps, rtt: MS(rtt), loss_percent };
         // Whatever else runs on the machine disturbs one measurement, but not each.
@@ -244,4 +240,50 @@ fn rate_delay_and_loss_are_what_was_asked_for() {
         }
         assert!(attempts.last().is_some_and(|last| last.is_within(0.02)), "{attempts:#?}");
     }
+}
+
+#[test]
+fn an_end_that_changes_its_address_is_reached_at_the_new_one() {
+    let Some(_turn) = turn("an_end_that_changes_its_address_is_reached_at_the_new_one") else {
+        return;
+    };
+    let link = link(LinkConfig::default());
+    let any = || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
+    let a = link.a().enter(any).expect("the end is there").expect("a port is free");
+    let (_, b) = udp_pair(&link);
+    let to = b.local_addr().expect("it is bound");
+    let seen_from = || {
+        a.send_to(b"here I am", to).expect("there is a route");
+        let (_, from) = b.recv_from(&mut [0; 16]).expect("it arrives");
+        b.send_to(b"I see", from).expect("there is a route");
+        a.set_read_timeout(Some(MS(500))).expect("it can wait");
+        a.recv(&mut [0; 16]).expect("the answer finds back");
+        from.ip()
+    };
+    assert_eq!(seen_from(), link.a().address());
+    let other = Ipv4Addr::new(10, 78, 0, 33);
+    link.a().add_address(other).expect("it is free");
+    link.a().remove_address(link.a().address()).expect("it was there");
+    assert_eq!(seen_from(), other);
+}
+
+#[test]
+fn ctrl_c_takes_the_link_down() {
+    let Some(_turn) = turn("ctrl_c_takes_the_link_down") else { return };
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_novacron-link"))
+        .args(["run", "--rate", "10"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    // The second line is the last thing that it says before it waits.
+    let line = said.nth(1).expect("it tells of both ends").expect("it is text");
+    let ours = format!("nclink-{}-", child.id());
+    assert!(line.contains(&ours), "{line}");
+    assert_eq!(namespaces().iter().filter(|name| name.starts_with(&ours)).count(), 2);
+    let pid =
+        Pid::from_raw(i32::try_from(child.id()).expect("a pid fits")).expect("it is not zero");
+    kill_process(pid, Signal::INT).expect("it runs");
+    assert_eq!(child.wait().expect("it is ours").code(), Some(130));
+    assert!(!namespaces().iter().any(|name| name.starts_with(&ours)));
 }
