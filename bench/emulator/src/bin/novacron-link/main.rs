@@ -23,7 +23,7 @@ enum Command {
     /// Measure rate, delay and loss of the link, and compare with what was asked for
     Calibrate(calibrate::CalibrateArguments),
     /// Find the highest rate that this machine carries within 2 %
-    Ceiling,
+    Ceiling(ceiling::CeilingArguments),
     /// Remove what killed programs left behind
     Sweep,
 }
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             match Arguments::parse().command {
                 Command::Run(arguments) => run::run(&arguments),
                 Command::Calibrate(arguments) => calibrate::run(&arguments),
-                Command::Ceiling => ceiling::run(),
+                Command::Ceiling(arguments) => ceiling::run(&arguments),
                 Command::Sweep => novacron_emulator::sweep().map(|()| ExitCode::SUCCESS),
             }
         });
