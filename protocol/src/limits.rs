@@ -1,6 +1,6 @@
 //! Every bound of the system that an outsider can push against, with what happens there.
 
-use crate::unit::ByteCount;
+use crate::unit::{Bitrate, ByteCount};
 
 /// Longest frame on a stream. A longer one is a protocol error and ends the session: 4 MiB holds
 /// the desired set of the largest host (1,000 VMs of under 4 KiB each).
@@ -85,3 +85,8 @@ pub const IDEMPOTENCY_KEY_LEN_MAX: usize = 128;
 /// Messages that may wait for a session's writer per class. At the bound the sender waits, and a
 /// telemetry sender drops its oldest batch.
 pub const CLASS_QUEUE_MESSAGES: usize = 256;
+
+/// Most rules of rates in the caps of one site's link. One more is refused.
+pub const CAP_RULES_MAX: usize = 64;
+/// Least cap of a link. A lower one is refused: not even leases would get through.
+pub const CAP_MIN: Bitrate = Bitrate::kbit(8);

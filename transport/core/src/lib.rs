@@ -13,9 +13,11 @@
 //! | [`hedge`] | which urgent messages are sent twice, and how copies become one again |
 //! | [`lanes`] | how many parallel streams or connections a bulk transfer uses |
 //! | [`link`] | what one link to a member does next |
+//! | [`pba`] | how much a path will carry, and what that leaves for whom |
 //!
 //! Time comes in as an argument (`Duration` since an arbitrary start for spans, [`Timestamp`] for
-//! certificates, whose ends are wall-clock), randomness as a `u64` of entropy.
+//! what goes by the wall clock: ends of certificates, hours of a site), randomness as a `u64` of
+//! entropy.
 //!
 //! [`Timestamp`]: novacron_protocol::Timestamp
 
@@ -30,6 +32,7 @@ pub mod header;
 pub mod hedge;
 pub mod lanes;
 pub mod link;
+pub mod pba;
 
 /// The share of `span` that `entropy` picks: uniform in `0..=span` when `entropy` is uniform.
 fn share(span: std::time::Duration, entropy: u64) -> std::time::Duration {
