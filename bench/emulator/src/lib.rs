@@ -43,6 +43,7 @@ mod emulator;
 mod end;
 mod frame;
 mod gate;
+mod precedence;
 pub mod probe;
 mod pump;
 mod registry;

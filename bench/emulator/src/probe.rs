@@ -7,7 +7,6 @@ pub mod datagrams;
 pub mod round_trips;
 pub mod tcp;
 
-use std::num::NonZeroU64;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,11 +19,6 @@ fn sleep_until(time: Instant) {
     if !pause.is_zero() {
         thread::sleep(pause);
     }
-}
-
-/// Lets the calling thread's sleeps end on time.
-fn be_exact() {
-    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
 /// The value below which `share` of the values are; they get sorted. Zero of none.

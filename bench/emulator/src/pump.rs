@@ -8,7 +8,6 @@
 
 use std::fs;
 use std::io;
-use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -16,12 +15,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use novacron_tests::lab::process;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
 use crate::direction::{Path, Traffic};
 use crate::frame::Run;
+use crate::precedence::{self, Precedence};
 use crate::tun::{PACKET_BYTES_MAX, Tun};
 
 /// A direction in motion. Stops when dropped.
@@ -74,9 +73,7 @@ impl Pump {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                let id = rustix::thread::gettid().as_raw_nonzero().get();
-                take_precedence(id);
-                let _ = ready_tx.send(id);
+                let _ = ready_tx.send(precedence::take(Precedence::Link));
                 mover.run();
             })
             .context("start a thread")?;
@@ -216,23 +213,9 @@ impl Mover {
     }
 }
 
-/// A link does not wait for those who use it: this thread goes before the programs at both ends and
-/// everything else, or the link would be as punctual as the machine is idle (measured: with a load
-/// of 13 on two cores, 10 % of the packets more than 1 ms late at the best nice value, none in the
-/// real-time class). Best effort: where the kernel forbids the one, the other has to do.
-fn take_precedence(thread_id: i32) {
-    let _ = rustix::process::setpriority_process(None, NICE_MIN);
-    let thread_id = thread_id.to_string();
-    let _ = process::run("chrt", &["--fifo", "--pid", REAL_TIME_PRIORITY, &thread_id]);
-    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-}
-
 /// Taken in before what is due is looked at again.
 const FRAMES_PER_TURN: usize = 64;
 /// What is due this much later may leave now.
 const AHEAD: Duration = Duration::from_micros(50);
 /// More than this is not the kernel's delay but a machine at its limit.
 const WAKE_DELAY_MAX: Duration = Duration::from_micros(100);
-const NICE_MIN: i32 = -20;
-/// The middle: before ordinary threads, behind the kernel's own.
-const REAL_TIME_PRIORITY: &str = "50";

@@ -10,9 +10,10 @@ use anyhow::{Context, Result};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{be_exact, sleep_until};
+use super::sleep_until;
 use crate::emulator::Emulator;
 use crate::end::End;
+use crate::precedence::{self, Precedence};
 
 /// What to send.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +58,8 @@ pub fn run(link: &Emulator, stream: Stream) -> Result<Outcome> {
     let is_sending = AtomicBool::new(true);
     thread::scope(|scope| {
         let receiving = scope.spawn(|| receiver.collect(start, &stream, &is_sending));
-        let sent = sender.send(start, &stream, target);
+        let sending = scope.spawn(|| sender.send(start, &stream, target));
+        let sent = sending.join().expect("the sender does not panic");
         is_sending.store(false, Ordering::SeqCst);
         let outcome = receiving.join().expect("the receiver does not panic");
         Ok(Outcome { sent: sent.context("send")?, ..outcome.context("receive")? })
@@ -81,7 +83,7 @@ impl Port {
     }
 
     fn send(&self, start: Instant, stream: &Stream, target: SocketAddr) -> io::Result<u64> {
-        be_exact();
+        precedence::take(Precedence::Probe);
         let size = stream.packet_bytes - super::UDP_HEADER_BYTES;
         let batch = stream.batch.min(self.state.max_gso_segments()).max(1);
         let per_second = stream.bits_per_second as f64 / 8.0 / stream.packet_bytes as f64;
@@ -126,6 +128,7 @@ impl Port {
         stream: &Stream,
         is_sending: &AtomicBool,
     ) -> io::Result<Outcome> {
+        precedence::take(Precedence::Probe);
         let mut outcome = Outcome::default();
         let mut buffers = vec![vec![0; RECEIVE_BYTES]; quinn_udp::BATCH_SIZE];
         let mut metas = [RecvMeta::default(); quinn_udp::BATCH_SIZE];

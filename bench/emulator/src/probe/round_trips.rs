@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{be_exact, sleep_until};
+use super::sleep_until;
 use crate::end::End;
+use crate::precedence::{self, Precedence};
 
 /// Size of each IP packet.
 pub const PACKET_BYTES: usize = 16 + super::UDP_HEADER_BYTES;
@@ -24,14 +25,11 @@ pub fn run(from: &End, to: &End, count: u32, pause: Duration) -> Result<Vec<Dura
     thread::scope(|scope| {
         scope.spawn(|| echo(&b, &is_over));
         let answers = scope.spawn(|| collect(&a, start, count, &is_over));
-        be_exact();
-        for number in 0..count {
-            sleep_until(start + pause * number);
-            let stamp = (start.elapsed().as_nanos() as u64).to_ne_bytes();
-            a.send(&[stamp, u64::from(number).to_ne_bytes()].concat()).context("send")?;
-        }
+        let sending = scope.spawn(|| send(&a, start, count, pause));
+        let sent = sending.join().expect("the sender does not panic");
         thread::sleep(LONGEST);
         is_over.store(true, Ordering::SeqCst);
+        sent.context("send")?;
         answers.join().expect("the receiver does not panic").context("receive")
     })
 }
@@ -42,7 +40,19 @@ fn open(end: &End) -> Result<UdpSocket> {
     Ok(socket)
 }
 
+fn send(socket: &UdpSocket, start: Instant, count: u32, pause: Duration) -> io::Result<()> {
+    precedence::take(Precedence::Probe);
+    let begin = start.elapsed();
+    for number in 0..count {
+        sleep_until(start + begin + pause * number);
+        let stamp = (start.elapsed().as_nanos() as u64).to_ne_bytes();
+        socket.send(&[stamp, u64::from(number).to_ne_bytes()].concat())?;
+    }
+    Ok(())
+}
+
 fn echo(socket: &UdpSocket, is_over: &AtomicBool) {
+    precedence::take(Precedence::Probe);
     let mut buffer = [0; 16];
     while !is_over.load(Ordering::SeqCst) {
         if let Ok((bytes, from)) = socket.recv_from(&mut buffer) {
@@ -58,6 +68,7 @@ fn collect(
     count: u32,
     is_over: &AtomicBool,
 ) -> io::Result<Vec<Duration>> {
+    precedence::take(Precedence::Probe);
     let mut times = Vec::new();
     let mut buffer = [0; 16];
     while times.len() < count as usize && !is_over.load(Ordering::SeqCst) {
