@@ -336,6 +336,7 @@ impl Acp {
         let window = self.window().max((WINDOW_MIN * self.mtu) as f64).min(WINDOW_MAX);
         self.cwnd = window as u64;
         let rate = if self.is_paced() { self.pacing() } else { f64::INFINITY };
+        self.pacer.set_round_trip(self.base());
         self.pacer.set_rate(now, rate.max((WINDOW_MIN * self.mtu) as f64));
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Pacer {
     /// Bytes that may leave now; below zero after a probe that did not ask.
     tokens: f64,
     filled_at: Duration,
+    /// The longest delay of a wake-up that is made up for.
+    catch_up: Duration,
     /// The window was full when last asked.
     is_blocked: bool,
     mtu: f64,
@@ -24,6 +26,7 @@ impl Pacer {
             rate: f64::INFINITY,
             tokens: 0.0,
             filled_at: now,
+            catch_up: CATCH_UP,
             is_blocked: false,
             mtu: mtu as f64,
         }
@@ -33,6 +36,11 @@ impl Pacer {
         self.fill(now);
         self.rate = rate;
         self.tokens = self.tokens.min(self.burst());
+    }
+
+    /// Makes up for longer delays on longer paths.
+    pub(super) fn set_round_trip(&mut self, base: Duration) {
+        self.catch_up = (base / 8).clamp(CATCH_UP, CATCH_UP_MAX);
     }
 
     pub(super) fn set_mtu(&mut self, mtu: u64) {
@@ -89,7 +97,7 @@ impl Pacer {
     }
 
     fn burst(&self) -> f64 {
-        self.quantum() + self.rate * CATCH_UP.as_secs_f64()
+        self.quantum() + self.rate * self.catch_up.as_secs_f64()
     }
 }
 
@@ -97,9 +105,10 @@ impl Pacer {
 const QUANTUM: Duration = Duration::from_millis(1);
 /// What one send with segmentation offload takes.
 const QUANTUM_BYTES_MAX: f64 = 65_536.0;
-/// The longest delay of a wake-up that is made up for: schedulers of busy machines take 2 ms, and a
-/// longer burst would be a queue of its own.
+/// Schedulers of busy machines take 2 ms, and a longer burst would be a queue of its own.
 const CATCH_UP: Duration = Duration::from_millis(3);
+/// Machines that are at their limit take three times as long, and long paths have buffers for that.
+const CATCH_UP_MAX: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
