@@ -192,6 +192,10 @@ impl Connection {
     pub(crate) fn repeat(&self, class: Class, seq: u64, message: Bytes) {
         self.shared().with(|state| {
             let since = state.since(Instant::now());
+            // Asked for here and not when a copy is due: on a calm path none ever is.
+            state.hedge.handle_srtt(state.quic.rtt());
+            let lost_packets = state.quic.stats().path.lost_packets;
+            state.hedge.handle_lost_packets(since, lost_packets);
             state.hedge.handle_sent(since, class, seq, message);
         });
     }

@@ -133,8 +133,6 @@ impl State {
         if self.hedge.poll_timeout().is_none_or(|due| due > since) {
             return;
         }
-        self.hedge.handle_srtt(self.quic.rtt());
-        self.hedge.handle_lost_packets(since, self.quic.stats().path.lost_packets);
         while let Some(copy) = self.hedge.poll_copy(since) {
             // Fails only towards a peer that takes no datagrams, or not of this length.
             self.copies_queued |= self.quic.datagrams().send(copies::datagram(&copy), true).is_ok();
