@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,9 +57,11 @@ pub fn run(link: &Emulator, stream: Stream) -> Result<Outcome> {
     let target = receiver.socket.local_addr().context("ask for an address")?;
     let start = Instant::now();
     let is_sending = AtomicBool::new(true);
+    // A receiver that comes late finds a heap, and takes it for a fast link.
+    let ready = Barrier::new(2);
     thread::scope(|scope| {
-        let receiving = scope.spawn(|| receiver.collect(start, &stream, &is_sending));
-        let sending = scope.spawn(|| sender.send(start, &stream, target));
+        let receiving = scope.spawn(|| receiver.collect(start, &stream, &is_sending, &ready));
+        let sending = scope.spawn(|| sender.send(start, &stream, target, &ready));
         let sent = sending.join().expect("the sender does not panic");
         is_sending.store(false, Ordering::SeqCst);
         let outcome = receiving.join().expect("the receiver does not panic");
@@ -82,19 +85,27 @@ impl Port {
         Ok(Self { socket, state })
     }
 
-    fn send(&self, start: Instant, stream: &Stream, target: SocketAddr) -> io::Result<u64> {
+    fn send(
+        &self,
+        start: Instant,
+        stream: &Stream,
+        target: SocketAddr,
+        ready: &Barrier,
+    ) -> io::Result<u64> {
         precedence::take(Precedence::Probe);
+        ready.wait();
+        let begin = Instant::now();
         let size = stream.packet_bytes - super::UDP_HEADER_BYTES;
         let batch = stream.batch.min(self.state.max_gso_segments()).max(1);
         let per_second = stream.bits_per_second as f64 / 8.0 / stream.packet_bytes as f64;
         let mut buffer = vec![0; size * batch];
         let mut sent = 0;
-        while start.elapsed() < stream.length {
-            let due = (start.elapsed().as_secs_f64() * per_second) as u64;
+        while begin.elapsed() < stream.length {
+            let due = (begin.elapsed().as_secs_f64() * per_second) as u64;
             let ready = usize::try_from(due.saturating_sub(sent)).unwrap_or(usize::MAX);
             if ready < batch {
                 let full = (sent + batch as u64) as f64 / per_second;
-                sleep_until(start + Duration::from_secs_f64(full));
+                sleep_until(begin + Duration::from_secs_f64(full));
                 continue;
             }
             let stamp = (start.elapsed().as_nanos() as u64).to_ne_bytes();
@@ -127,8 +138,10 @@ impl Port {
         start: Instant,
         stream: &Stream,
         is_sending: &AtomicBool,
+        ready: &Barrier,
     ) -> io::Result<Outcome> {
         precedence::take(Precedence::Probe);
+        ready.wait();
         let mut outcome = Outcome::default();
         let mut buffers = vec![vec![0; RECEIVE_BYTES]; quinn_udp::BATCH_SIZE];
         let mut metas = [RecvMeta::default(); quinn_udp::BATCH_SIZE];
