@@ -99,6 +99,12 @@ fn a_deep_buffer_is_left_empty() {
     }
 }
 
+/// Three times as late, and still no goodput lost on a long path.
+#[test]
+fn a_machine_at_its_limit_fills_a_long_path() {
+    check(100.0, 150, 1.0, 2.0, Hosts::LATE, Duration::from_millis(12));
+}
+
 /// Schedulers that are up to 2 ms late at both ends cost as much, and no goodput.
 #[test]
 fn busy_hosts_cost_what_they_are_late_and_no_more() {

@@ -35,6 +35,8 @@ impl Hosts {
         max_ack_delay: Duration::from_millis(5),
     };
     pub(crate) const BUSY: Self = Self { noise: Duration::from_millis(2), ..Self::QUIET };
+    /// A machine at its limit.
+    pub(crate) const LATE: Self = Self { noise: Duration::from_millis(6), ..Self::QUIET };
     pub(crate) const LUMPY: Self = Self { ack_every: 10, ..Self::BUSY };
 }
 
