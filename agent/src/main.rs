@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use novacron_agent::config::Config;
 use novacron_agent::hypervisor::libvirt;
-use novacron_agent::{join, runtime};
+use novacron_agent::join::{self, Entry};
+use novacron_agent::runtime;
 use novacron_daemon::{log, systemd};
 use novacron_protocol::join_token::JoinToken;
 
@@ -25,6 +26,10 @@ enum Command {
     Join {
         #[command(flatten)]
         config: ConfigFile,
+        /// Join though this machine has joined before: it comes back as the host that it was, with
+        /// a token from `novacron token create --role host --host NAME`.
+        #[arg(long)]
+        again: bool,
         /// From `novacron token create --role host`.
         token: String,
     },
@@ -71,10 +76,11 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
-        Command::Join { config, token } => {
+        Command::Join { config, again, token } => {
             let config = config.load()?;
             let token: JoinToken = token.parse()?;
-            let joined = in_runtime(join::join(&config, &token))?.context("cannot join")?;
+            let entry = if again { Entry::Again } else { Entry::First };
+            let joined = in_runtime(join::join(&config, &token, entry))?.context("cannot join")?;
             println!("joined cluster {} as host {} ({})", joined.cluster, joined.name, joined.host);
             Ok(())
         }

@@ -80,7 +80,7 @@ impl Api {
     }
 
     pub(crate) fn token(&self, role: JoinRole, uses: u32) -> Result<String> {
-        let request = CreateToken { role, ttl_ms: Millis(3_600_000), uses };
+        let request = CreateToken { role, ttl_ms: Millis(3_600_000), uses, host: None };
         let url = format!("{}/tokens", self.members[0]);
         Ok(self.http.post::<TokenCreated>(&url, &request)?.text)
     }

@@ -269,8 +269,12 @@ async fn keep_revoked(endpoint: Endpoint, cluster: Cluster) {
     let mut states = cluster.watch();
     let mut current = RevokedSet::default();
     loop {
-        let peers = states.borrow_and_update().revoked().copied().collect();
-        let revoked = RevokedSet { peers, ..RevokedSet::default() };
+        let state = states.borrow_and_update().clone();
+        let revoked = RevokedSet {
+            peers: state.revoked().copied().collect(),
+            replaced: state.returned().map(|(host, at)| (Peer::Host(host), at)).collect(),
+            ..RevokedSet::default()
+        };
         if revoked != current {
             endpoint.set_revoked(revoked.clone());
             current = revoked;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use novacron_agent::config::Config;
-use novacron_agent::join::{Joined, join};
+use novacron_agent::join::{Entry, Joined, join};
 use novacron_agent::runtime::{self, RunError};
 use novacron_protocol::image::{FileRole, ImageBoot, ImageFile};
 use novacron_protocol::join_token::JoinToken;
@@ -12,7 +12,7 @@ use novacron_protocol::vm::{DesiredVm, StopMode, Target, VmSpec};
 use novacron_protocol::{ByteCount, Digest, Generation, ImageId, Labels, VcpuCount};
 use tokio::sync::oneshot;
 
-use crate::member::Member;
+use crate::member::{HOST, Member};
 
 /// A running agent.
 pub(crate) struct Running {
@@ -51,7 +51,7 @@ pub(crate) fn config(dir: &Path, hypervisor: &str) -> Config {
 /// Enrols and says who it became.
 pub(crate) async fn enrol(config: &Config, member: &Member) -> Joined {
     let token: JoinToken = member.token();
-    let (joined, ()) = tokio::join!(join(config, &token), member.let_in());
+    let (joined, ()) = tokio::join!(join(config, &token, Entry::First), member.let_in(HOST));
     joined.unwrap()
 }
 

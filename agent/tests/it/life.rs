@@ -1,16 +1,18 @@
 //! What hosts and VMs go through, from a leader's point of view.
 
-use novacron_agent::join::EnrolError;
+use novacron_agent::join::{EnrolError, Entry, join};
 use novacron_protocol::host::HypervisorHealth;
+use novacron_protocol::join_token::JoinToken;
 use novacron_protocol::vm::{Target, VmState};
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::agent::FromAgent;
 use novacron_protocol::wire::call::{CallRefusal, Request, Response};
-use novacron_protocol::{Generation, VcpuCount};
-use novacron_transport::CloseReason;
+use novacron_protocol::{ClusterId, Generation, VcpuCount};
+use novacron_transport::{CloseReason, Identity};
+use uuid::Uuid;
 
 use crate::agent::{Running, config, desired_vm, enrol};
-use crate::member::Member;
+use crate::member::{HOST, Member};
 
 /// A test hypervisor with nothing on it.
 fn libvirt(dir: &std::path::Path) -> String {
@@ -20,14 +22,40 @@ fn libvirt(dir: &std::path::Path) -> String {
 }
 
 #[tokio::test]
+async fn a_host_comes_back_as_itself_with_a_new_certificate_and_as_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = Member::start();
+    let config = config(dir.path(), "sim://");
+    let joined = enrol(&config, &member).await;
+    let serial = || Identity::load(&config.data_dir).unwrap().serial();
+    let first = serial();
+
+    let token = member.token();
+    let (other, ()) = tokio::join!(join(&config, &token, Entry::Again), member.let_in(HOST + 1));
+    assert!(matches!(other, Err(EnrolError::OtherHost { .. })), "{other:?}");
+    assert_eq!(serial(), first, "it stays who it was");
+
+    let (back, ()) = tokio::join!(join(&config, &token, Entry::Again), member.let_in(HOST));
+    assert_eq!(back.unwrap(), joined);
+    assert_ne!(serial(), first);
+
+    let elsewhere = JoinToken { cluster: ClusterId::from_uuid(Uuid::nil()), ..member.token() };
+    let elsewhere = join(&config, &elsewhere, Entry::Again).await;
+    assert!(matches!(elsewhere, Err(EnrolError::OtherCluster)), "{elsewhere:?}");
+
+    let _running = Running::start(config);
+    member.accept(1).await;
+}
+
+#[tokio::test]
 async fn a_host_joins_and_tells_its_leader_about_itself() {
     let dir = tempfile::tempdir().unwrap();
     let member = Member::start();
     let config = config(dir.path(), "sim://?cpus=3&memory=8GiB");
     let joined = enrol(&config, &member).await;
     assert_eq!(joined.name.as_str(), "h1");
-    let again = novacron_agent::join::join(&config, &member.token()).await;
-    assert!(matches!(again, Err(EnrolError::Already(_))), "{again:?}");
+    let again = join(&config, &member.token(), Entry::First).await;
+    assert!(matches!(again, Err(EnrolError::Already { .. })), "{again:?}");
 
     let running = Running::start(config);
     let agent = member.accept(1).await;

@@ -23,6 +23,8 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const LIFE: Duration = Duration::from_secs(3600);
 const ME: MemberId = MemberId(1);
+/// The host that agents become.
+pub(crate) const HOST: u128 = 9;
 
 pub(crate) struct Member {
     endpoint: Endpoint,
@@ -55,11 +57,11 @@ impl Member {
         }
     }
 
-    /// Lets the next newcomer in.
-    pub(crate) async fn let_in(&self) {
+    /// Lets the next newcomer in as `host`.
+    pub(crate) async fn let_in(&self, host: u128) {
         let incoming = timeout(PATIENCE, self.endpoint.accept()).await.unwrap();
         let Some(Incoming::Join(exchange)) = incoming else { panic!("{incoming:?}") };
-        let host = HostId::from_uuid(Uuid::from_u128(9));
+        let host = HostId::from_uuid(Uuid::from_u128(host));
         let csr = &exchange.request().csr;
         let certificate = self.authority.sign_host(csr, host, LIFE).unwrap();
         let welcome = HostWelcome {

@@ -13,6 +13,7 @@ use super::fixture::run;
 use crate::client::fake::{FakeAuthority, FakeMember, Reaction, Request};
 
 const VM: &str = "0192ab00-0000-7000-8000-000000000001";
+const HOST: &str = "0192ab00-0000-7000-8000-000000000009";
 const OPERATION: &str = "0192ab00-0000-7000-8000-0000000000aa";
 
 fn operation(kind: &str, subject: &str, status: &str) -> Value {
@@ -206,6 +207,34 @@ fn a_token_is_printed_alone() {
     assert_eq!((text.as_str(), outcome), ("novacron1.abc\n", Ok(())));
     let body = member.requests()[0].json();
     assert_eq!(body, json!({ "role": "host", "ttl_ms": 7_200_000, "uses": 3 }));
+}
+
+#[test]
+fn a_token_for_a_host_to_come_back_names_that_host() {
+    let authority = FakeAuthority::new();
+    let host = json!({
+        "id": HOST, "name": "h7", "connectivity": "disconnected",
+        "connectivity_since": "2026-11-01T08:40:00.000Z", "cordon": null, "agent_version": null,
+        "hypervisor": null, "capacity": null,
+        "allocated": { "cpus": 0, "memory": 0, "disk": 0 },
+        "free": { "cpus": 0, "memory": 0, "disk": 0 }, "labels": {}, "vms": 3,
+        "joined_at": "2026-10-01T08:40:00.000Z", "etag": 7,
+    });
+    let member = authority.member(move |_, request| match request.method.as_str() {
+        "GET" => Reaction::json(200, &host),
+        _ => {
+            let token = json!({
+                "id": VM, "role": "host", "created_at": "2026-11-21T08:40:00.000Z",
+                "created_by": null, "expires_at": "2026-11-21T09:40:00.000Z", "uses_left": 1,
+                "host": HOST, "valid": true,
+            });
+            Reaction::json(201, &json!({ "token": token, "text": "novacron1.abc" }))
+        }
+    });
+    let (text, outcome) = run(&authority, &[&member], "token create --role host --host h7");
+    assert_eq!((text.as_str(), outcome), ("novacron1.abc\n", Ok(())));
+    let requests = member.requests();
+    assert_eq!(requests.last().unwrap().json()["host"], HOST);
 }
 
 /// A member that keeps blobs and checks them, and fails on the upload number `fails_at`.

@@ -2,6 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 use novacron_protocol::Millis;
+use novacron_protocol::api::host::HostView;
 use novacron_protocol::api::token::{
     CreateToken, TOKEN_TTL_MAX, TOKEN_TTL_MIN, TOKEN_USES_MAX, TokenCreated, TokenView,
 };
@@ -19,6 +20,7 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:
   novacron token create --role host
   novacron token create --role host --ttl 7d --uses 40
+  novacron token create --role host --host h7     # h7 was away for too long, or has a new disk
   novacron-agent join --config /etc/novacron/agent.toml $(novacron token create --role host)")]
     Create {
         /// What may join with it
@@ -31,6 +33,9 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "COUNT", default_value_t = 1,
               value_parser = clap::value_parser!(u32).range(1..=i64::from(TOKEN_USES_MAX)))]
         uses: u32,
+        /// The one host that comes back with it, with a new certificate: name, id, or its beginning
+        #[arg(long, value_name = "HOST", conflicts_with = "uses")]
+        host: Option<String>,
     },
     /// List tokens, without their secrets
     List,
@@ -61,12 +66,14 @@ fn ttl(text: &str) -> Result<Millis, String> {
 pub(crate) fn run(invocation: &Invocation, verb: Verb) -> Result<(), Failure> {
     let client = invocation.client()?;
     match verb {
-        Verb::Create { role, ttl, uses } => {
+        Verb::Create { role, ttl, uses, host } => {
             let role = match role {
                 Role::Host => JoinRole::Host,
                 Role::Member => JoinRole::Member,
             };
-            let request = CreateToken { role, ttl_ms: ttl, uses };
+            let host = host.map(|host| resolve::find::<HostView>(&client, &host)).transpose()?;
+            let host = host.map(|host| host.view.id);
+            let request = CreateToken { role, ttl_ms: ttl, uses, host };
             let created: Answer<TokenCreated> = client.post("/tokens", &request)?;
             invocation.output.show(&created.value, || Ok(format!("{}\n", created.view.text)))
         }
@@ -88,9 +95,10 @@ fn list(invocation: &Invocation, tokens: &[TokenView]) -> String {
     let mut table = Table::new(&["ID", "ROLE", "STATE", ">USES LEFT", ">EXPIRES", "BY", ">AGE"]);
     let ids: Vec<String> = tokens.iter().map(|token| token.id.to_string()).collect();
     for (token, id) in tokens.iter().zip(resolve::short_ids(&ids)) {
-        let role = match token.role {
-            JoinRole::Host => "host",
-            JoinRole::Member => "member",
+        let role = match (token.role, token.host) {
+            (JoinRole::Host, Some(_)) => "host, again",
+            (JoinRole::Host, None) => "host",
+            (JoinRole::Member, _) => "member",
         };
         let state = match (token.valid, token.uses_left) {
             (true, _) => Cell::toned("valid", Tone::Good),

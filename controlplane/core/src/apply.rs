@@ -94,6 +94,7 @@ impl State {
             }
             Command::CancelOperation { operation } => self.cancel_operation(context, *operation),
             Command::ExpireOperations { operations } => self.expire_operations(context, operations),
+            Command::AllowReturn { token, host } => self.allow_return(context, token, *host),
         }
     }
 

@@ -20,11 +20,13 @@ use crate::user::Role;
 
 /// Newest version of [`Command`] this build writes and reads. Variants are only ever appended;
 /// a change to an existing one needs a new variant.
-pub const COMMAND_VERSION: u16 = 1;
+pub const COMMAND_VERSION: u16 = 2;
 
 /// A command with who asked, when, and what makes a repeat of it recognisable.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Envelope {
+    /// The oldest that has the command, so that members a release behind stumble over new commands
+    /// only.
     pub version: u16,
     /// The proposing member's clock. `apply` never lets the state's clock go back.
     pub at: Timestamp,
@@ -149,6 +151,12 @@ pub enum Command {
     ExpireOperations {
         operations: Vec<OperationId>,
     },
+
+    /// Since version 2. Makes a token with which one host, that is known already, comes back.
+    AllowReturn {
+        token: NewToken,
+        host: HostId,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -237,15 +245,25 @@ pub enum DecodeCommandError {
     Codec(#[from] CodecError),
 }
 
+impl Command {
+    /// The version that brought it.
+    const fn version(&self) -> u16 {
+        match self {
+            Self::AllowReturn { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
 impl Envelope {
     /// A command of the control plane itself.
     pub fn system(at: Timestamp, command: Command) -> Self {
-        Self { version: COMMAND_VERSION, at, actor: Actor::System, request: None, command }
+        Self::from_actor(at, Actor::System, command)
     }
 
     /// A command on behalf of `actor`.
     pub fn from_actor(at: Timestamp, actor: Actor, command: Command) -> Self {
-        Self { version: COMMAND_VERSION, at, actor, request: None, command }
+        Self { version: command.version(), at, actor, request: None, command }
     }
 
     /// The same, recognisable when it comes again.

@@ -66,6 +66,7 @@ pub enum EventKind {
     UserCreated,
     UserDeleted,
     AccessRefused,
+    HostReturned,
 }
 
 impl EventKind {
@@ -94,6 +95,7 @@ impl EventKind {
             Self::UserCreated => "user.created",
             Self::UserDeleted => "user.deleted",
             Self::AccessRefused => "access.refused",
+            Self::HostReturned => "host.returned",
         }
     }
 }

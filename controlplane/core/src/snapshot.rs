@@ -1,13 +1,16 @@
 //! The state as bytes: what a snapshot holds and what equality by hash is computed over.
 
 use bincode::{Decode, Encode};
-use novacron_protocol::codec::CodecError;
+use novacron_protocol::codec::{self, CodecError};
+use novacron_protocol::limits::RECORD_BYTES_MAX;
 use novacron_protocol::record::{self, RecordError};
 use novacron_protocol::vm::Target;
 use novacron_protocol::wire::hello::Peer;
-use novacron_protocol::{Digest, LogIndex, MemberId, OperationId, RequestId, Timestamp};
+use novacron_protocol::{
+    Digest, HostId, LogIndex, MemberId, OperationId, RequestId, Timestamp, TokenId,
+};
 
-use crate::event::{Event, EventLog};
+use crate::event::{Event, EventKind, EventLog};
 use crate::host::Host;
 use crate::image::Image;
 use crate::member::Member;
@@ -19,7 +22,7 @@ use crate::user::User;
 use crate::vm::Vm;
 
 /// Newest snapshot format this build writes and reads.
-pub const SNAPSHOT_VERSION: u16 = 1;
+pub const SNAPSHOT_VERSION: u16 = 2;
 
 /// Everything of a [`State`] that is not derived.
 #[derive(Encode, Decode)]
@@ -41,10 +44,36 @@ struct Image1 {
     revoked: Vec<(Peer, Timestamp)>,
 }
 
+/// What version 2 has beyond version 1.
+#[derive(Default, Encode, Decode)]
+struct Addition2 {
+    returns: Vec<(TokenId, HostId)>,
+    returned: Vec<(HostId, Timestamp)>,
+}
+
+impl Addition2 {
+    fn is_empty(&self) -> bool {
+        self.returns.is_empty() && self.returned.is_empty()
+    }
+}
+
 impl State {
-    /// The state as one sealed record; refused beyond the bound of a record.
+    /// The state as one sealed record; refused beyond the bound of a record. It has the oldest
+    /// version that can hold it, so that members a release behind read it as long as they can.
     pub fn to_snapshot(&self) -> Result<Vec<u8>, CodecError> {
-        let image = Image1 {
+        let addition = Addition2 {
+            returns: self.returns.iter().map(|(token, host)| (*token, *host)).collect(),
+            returned: self.returned.iter().map(|(host, at)| (*host, *at)).collect(),
+        };
+        let is_new = |event: &Event| event.kind == EventKind::HostReturned;
+        if addition.is_empty() && !self.events.iter().any(is_new) {
+            return record::seal(1, &self.content());
+        }
+        record::seal(SNAPSHOT_VERSION, &(self.content(), addition))
+    }
+
+    fn content(&self) -> Image1 {
+        Image1 {
             applied: self.applied,
             clock: self.clock,
             cluster: self.cluster.clone(),
@@ -60,13 +89,16 @@ impl State {
             events_forgotten: self.events.forgotten(),
             requests: self.requests.iter().map(|(id, answer)| (*id, answer.clone())).collect(),
             revoked: self.revoked.iter().map(|(peer, at)| (*peer, *at)).collect(),
-        };
-        record::seal(SNAPSHOT_VERSION, &image)
+        }
     }
 
     /// The state a record holds.
     pub fn from_snapshot(bytes: &[u8]) -> Result<Self, RecordError> {
-        let image: Image1 = record::open(SNAPSHOT_VERSION, bytes)?;
+        let (version, payload) = record::verify(SNAPSHOT_VERSION, bytes)?;
+        let (image, addition): (Image1, Addition2) = match version {
+            ..=1 => (codec::decode(payload, RECORD_BYTES_MAX)?, Addition2::default()),
+            _ => codec::decode(payload, RECORD_BYTES_MAX)?,
+        };
         let index = Index::of(&image);
         let finished = image.operations.iter().filter(|operation| !operation.is_open());
         Ok(Self {
@@ -85,6 +117,8 @@ impl State {
             events: EventLog::restore(image.events, image.events_forgotten),
             requests: RequestLog::restore(image.requests),
             revoked: image.revoked.into_iter().collect(),
+            returns: addition.returns.into_iter().collect(),
+            returned: addition.returned.into_iter().collect(),
             index,
         })
     }

@@ -36,6 +36,8 @@ pub struct State {
     pub(crate) vms: OrdMap<VmId, Vm>,
     pub(crate) images: OrdMap<ImageId, Image>,
     pub(crate) tokens: OrdMap<TokenId, Token>,
+    /// Tokens with which one known host comes back, and that host.
+    pub(crate) returns: OrdMap<TokenId, HostId>,
     pub(crate) users: OrdMap<UserId, User>,
     pub(crate) operations: OrdMap<OperationId, Operation>,
     /// Finished operations by age, to forget the oldest.
@@ -44,6 +46,8 @@ pub struct State {
     pub(crate) requests: RequestLog,
     /// Hosts and members whose certificates are no longer good, since when.
     pub(crate) revoked: OrdMap<Peer, Timestamp>,
+    /// Hosts that came back, since when: their certificates from before are no longer good.
+    pub(crate) returned: OrdMap<HostId, Timestamp>,
     pub(crate) index: Index,
 }
 
@@ -195,6 +199,16 @@ impl State {
     /// Hosts and members whose certificates are no longer good.
     pub fn revoked(&self) -> impl Iterator<Item = &Peer> {
         self.revoked.keys()
+    }
+
+    /// The one host that comes back with this token; `None` for a token for newcomers.
+    pub fn returning_host(&self, token: TokenId) -> Option<HostId> {
+        self.returns.get(&token).copied()
+    }
+
+    /// Hosts that came back, since when: certificates from before are no longer good.
+    pub fn returned(&self) -> impl Iterator<Item = (HostId, Timestamp)> {
+        self.returned.iter().map(|(host, at)| (*host, *at))
     }
 
     /// Everything `host` should have, or `None` when there is no such host.

@@ -207,6 +207,47 @@ fn tokens_let_in_as_often_as_they_say_and_leave_a_record() {
 }
 
 #[test]
+fn a_known_host_comes_back_as_itself_once_and_its_old_certificates_are_void() {
+    let mut lab = Fixture::new();
+    lab.add_host(1, 8, 8);
+    lab.add_host(2, 8, 8);
+    lab.create_vm(1, "web-1").unwrap();
+    lab.apply(Command::Place { vm: vm(1), host: host(1) }).unwrap();
+    let generation = lab.state.host(host(1)).unwrap().generation;
+    lab.now += 800_000;
+    let token = lab.token_for(77, host(1));
+    // With a key of its own, or with that of another host: the token is for this one.
+    let back = Redemption { key: Digest([2; 32]), host: host(99), ..redemption(token, 9) };
+    assert_eq!(lab.apply(Command::Redeem(back.clone())), Ok(Outcome::Host(host(1))));
+    assert_eq!(lab.apply(Command::Redeem(back)), Ok(Outcome::Host(host(1))), "its answer was lost");
+    let other = redemption(token, 8);
+    assert_eq!(code(lab.apply(Command::Redeem(other))), RefusalCode::TokenUsedUp);
+
+    let known = lab.state.host(host(1)).unwrap();
+    assert_eq!((known.name.as_str(), known.generation), ("h1", generation));
+    assert_eq!(lab.state.vm(vm(1)).unwrap().host, Some(host(1)), "what it runs is still its own");
+    assert_eq!(lab.state.hosts().count(), 2);
+    let returned: Vec<_> = lab.state.returned().collect();
+    assert_eq!(returned, [(host(1), lab.clock())]);
+    assert_eq!(lab.state.revoked().count(), 0, "the host itself is welcome");
+    insta::assert_snapshot!(story(&lab.state));
+}
+
+#[test]
+fn a_token_for_a_host_goes_with_that_host() {
+    let mut lab = Fixture::new();
+    lab.add_host(1, 8, 8);
+    let token = lab.token_for(77, host(1));
+    assert_eq!(lab.state.returning_host(token), Some(host(1)));
+    lab.apply(Command::RemoveHost { host: host(1) }).unwrap();
+    assert_eq!(lab.state.returning_host(token), None);
+    let back = lab.apply(Command::Redeem(redemption(token, 9)));
+    assert_eq!(code(back), RefusalCode::TokenUnknown, "it lets in nobody else");
+    let gone = Command::AllowReturn { token: fixture::new_token(78, lab.now), host: host(1) };
+    assert_eq!(code(lab.apply(gone)), RefusalCode::NotFound);
+}
+
+#[test]
 fn members_come_by_learning_and_go_with_their_identity_revoked() {
     let mut lab = Fixture::new();
     let token = lab.token(77, JoinRole::Member, 1);

@@ -120,6 +120,10 @@ samples!(commands: Command {
     "expire-operations": Command::ExpireOperations { .. } => Command::ExpireOperations {
         operations: vec![operation(2), operation(3)],
     },
+    "allow-return": Command::AllowReturn { .. } => Command::AllowReturn {
+        token: new_token(),
+        host: host(1),
+    },
 });
 
 samples!(actors: Actor {
@@ -239,6 +243,7 @@ samples!(event_kinds: EventKind {
     "user.created": EventKind::UserCreated => EventKind::UserCreated,
     "user.deleted": EventKind::UserDeleted => EventKind::UserDeleted,
     "access.refused": EventKind::AccessRefused => EventKind::AccessRefused,
+    "host.returned": EventKind::HostReturned => EventKind::HostReturned,
 });
 
 #[test]
@@ -260,12 +265,16 @@ fn an_entry_of_the_log_has_not_changed() {
     let key = RequestKey { id: RequestId::from_uuid(id(7)), fingerprint: Digest([1; 32]) };
     let plain = Envelope::system(Timestamp(1_000), Command::Uncordon { host: host(1) });
     let (_, actor) = actors().remove(1);
+    let newer = Command::AllowReturn { token: new_token(), host: host(1) };
+    let newer = Envelope::system(Timestamp(1_000), newer);
     let keyed = Envelope::from_actor(Timestamp(1_000), actor, Command::CreateVm(new_vm(1, "web")));
-    let lines = [("plain", plain), ("once", keyed.once(key))].map(|(name, envelope)| {
-        let bytes = envelope.encode().unwrap();
-        assert_eq!(Envelope::decode(&bytes).unwrap(), envelope, "{name}");
-        format!("{name}: {}\n", hex(&bytes))
-    });
+    let lines = [("plain", plain), ("once", keyed.once(key)), ("version-2", newer)].map(
+        |(name, envelope)| {
+            let bytes = envelope.encode().unwrap();
+            assert_eq!(Envelope::decode(&bytes).unwrap(), envelope, "{name}");
+            format!("{name}: {}\n", hex(&bytes))
+        },
+    );
     insta::assert_snapshot!(lines.concat());
 }
 
@@ -298,7 +307,7 @@ fn the_parts_of_a_snapshot_have_not_changed() {
 }
 
 /// A state that has something of everything.
-fn whole_state() -> State {
+fn whole_lab() -> Fixture {
     let mut lab = Fixture::new();
     lab.add_host(1, 8, 8);
     lab.add_host(2, 8, 8);
@@ -318,17 +327,29 @@ fn whole_state() -> State {
     lab.create_vm(2, "web-2").unwrap();
     lab.apply(Command::Cordon { host: host(1), reason: "new disks".to_owned() }).unwrap();
     lab.apply(Command::RemoveHost { host: host(2) }).unwrap();
-    lab.state
+    lab
 }
 
 #[test]
 fn a_whole_snapshot_has_not_changed_and_gives_its_state_back() {
-    let state = whole_state();
+    insta::assert_snapshot!(snapshot_of(&whole_lab().state));
+}
+
+/// Hosts that come back are what the second version of a snapshot has more.
+#[test]
+fn a_snapshot_of_the_second_version_has_not_changed_and_gives_its_state_back() {
+    let mut lab = whole_lab();
+    let used = lab.token_for(71, host(1));
+    lab.apply(Command::Redeem(fixture::redemption(used, 9))).unwrap();
+    lab.token_for(72, host(1));
+    insta::assert_snapshot!(snapshot_of(&lab.state));
+}
+
+/// In lines, so that a difference shows where it is.
+fn snapshot_of(state: &State) -> String {
     let bytes = state.to_snapshot().unwrap();
-    assert_eq!(State::from_snapshot(&bytes).unwrap(), state);
-    // In lines, so that a difference shows where it is.
-    let lines: Vec<String> = bytes.chunks(32).map(hex).collect();
-    insta::assert_snapshot!(lines.join("\n"));
+    assert_eq!(State::from_snapshot(&bytes).as_ref(), Ok(state));
+    bytes.chunks(32).map(hex).collect::<Vec<_>>().join("\n")
 }
 
 /// One line for each sample, after proving that its bytes give it back.

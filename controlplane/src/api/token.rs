@@ -12,7 +12,7 @@ use novacron_protocol::api::token::{
     CreateToken, TOKEN_TTL_MAX, TOKEN_TTL_MIN, TOKEN_USES_MAX, TokenCreated, TokenView,
 };
 use novacron_protocol::api::{Page, ProblemCode};
-use novacron_protocol::join_token::JoinToken;
+use novacron_protocol::join_token::{JoinRole, JoinToken};
 
 use super::access::Caller;
 use super::answer::{Answer, Reply};
@@ -33,7 +33,7 @@ pub(crate) async fn list(State(api): State<Shared>, mut params: Params) -> Reply
     let read = api.read(consistency).await?;
     let now = api.clock.timestamp();
     let tokens = read.state.tokens().filter(|token| page.after.is_none_or(|at| token.id > at));
-    let page = page.cut(tokens, |token| token.id, |token| view::token(token, now));
+    let page = page.cut(tokens, |token| token.id, |token| view::token(&read.state, token, now));
     Ok(Answer::ok(&page).read_from(&read))
 }
 
@@ -51,13 +51,17 @@ pub(crate) async fn create(
     check(&request)?;
     let now = api.clock.timestamp();
     let (id, secret) = (TokenId::from_uuid(random::uuid(now)), random::secret());
-    let command = Command::CreateToken(NewToken {
+    let token = NewToken {
         id,
         role: request.role,
         secret: secret.digest(),
         expires_at: now + request.ttl_ms,
         uses: request.uses,
-    });
+    };
+    let command = match request.host {
+        Some(host) => Command::AllowReturn { token, host },
+        None => Command::CreateToken(token),
+    };
     let change = api.change(&caller, command).await?;
     match change.outcome {
         Outcome::Token(made) if made == id => {}
@@ -77,7 +81,7 @@ pub(crate) async fn create(
         ca_fingerprint: api.ca_fingerprint,
         members: addresses(state),
     };
-    let body = TokenCreated { token: view::token(token, now), text: text.to_string() };
+    let body = TokenCreated { token: view::token(state, token, now), text: text.to_string() };
     Ok(Answer::json(StatusCode::CREATED, &body).after(state))
 }
 
@@ -96,6 +100,12 @@ fn check(request: &CreateToken) -> Result<(), Failure> {
     }
     if !(1..=TOKEN_USES_MAX).contains(&request.uses) {
         errors.push(("/uses", format!("must be 1 to {TOKEN_USES_MAX}")));
+    }
+    if request.host.is_some() && request.role != JoinRole::Host {
+        errors.push(("/role", "must be host where one host is named".to_owned()));
+    }
+    if request.host.is_some() && request.uses != 1 {
+        errors.push(("/uses", "must be 1 where one host is named".to_owned()));
     }
     let Some((pointer, message)) = errors.first() else { return Ok(()) };
     let failure = Failure::new(ProblemCode::InvalidRequest, format!("{pointer}: {message}"));

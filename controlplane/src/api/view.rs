@@ -155,7 +155,7 @@ pub(crate) fn image(state: &State, image: &Image) -> ImageView {
     }
 }
 
-pub(crate) fn token(token: &Token, now: Timestamp) -> TokenView {
+pub(crate) fn token(state: &State, token: &Token, now: Timestamp) -> TokenView {
     TokenView {
         id: token.id,
         role: token.role,
@@ -163,6 +163,7 @@ pub(crate) fn token(token: &Token, now: Timestamp) -> TokenView {
         created_by: token.created_by.clone(),
         expires_at: token.expires_at.into(),
         uses_left: token.uses_left,
+        host: state.returning_host(token.id),
         valid: token.uses_left > 0 && !token.is_expired(now),
     }
 }

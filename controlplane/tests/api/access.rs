@@ -161,3 +161,19 @@ fn a_certificate_of_another_cluster_is_not_trusted() {
     let error = other.get(format!("https://{}/health", member.address)).call().unwrap_err();
     assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
 }
+
+#[test]
+fn a_token_for_one_host_says_so_and_is_for_a_known_host_and_one_use() {
+    let member = Member::start();
+    let host = member.host("h1");
+    let made = member.post("/tokens", json!({ "role": "host", "host": host })).expect(201);
+    assert_eq!(made.json["token"]["host"], json!(host));
+    let listed = member.get("/tokens").expect(200).json;
+    assert!(listed["items"].as_array().unwrap().iter().any(|token| token["host"] == json!(host)));
+    let bad = json!({ "role": "member", "host": host, "uses": 2 });
+    let bad = member.post("/tokens", bad).expect(422).problem();
+    let pointers: Vec<&str> = bad.errors.iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/role", "/uses"]);
+    let unknown = json!({ "role": "host", "host": "0192ab00-0000-7000-8000-000000000009" });
+    assert_eq!(member.post("/tokens", unknown).expect(404).problem().code, "not-found");
+}

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::time::UtcTime;
 use crate::join_token::JoinRole;
-use crate::{Millis, Name, TokenId};
+use crate::{HostId, Millis, Name, TokenId};
 
 /// `POST /tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub struct CreateToken {
     /// How many may join with it, 1 to 10,000.
     #[serde(default = "default_uses")]
     pub uses: u32,
+    /// The one host, known already, that comes back with it: under its id, with a new certificate.
+    /// Its certificates from before are refused then. Good for one use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostId>,
 }
 
 /// Shortest and longest life of a token. Beyond a month a forgotten token is a danger.
@@ -53,6 +57,9 @@ pub struct TokenView {
     pub created_by: Option<Name>,
     pub expires_at: UtcTime,
     pub uses_left: u32,
+    /// The one host that comes back with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostId>,
     /// Whether somebody may still join with it.
     pub valid: bool,
 }

@@ -62,9 +62,19 @@ impl Host {
 
     /// Enrols the agent with a token that an admin made.
     pub fn join(&self, token: &str) -> Result<()> {
+        self.join_with(&[token])
+    }
+
+    /// Lets an agent in that has joined before.
+    pub fn join_again(&self, token: &str) -> Result<()> {
+        self.join_with(&["--again", token])
+    }
+
+    fn join_with(&self, args: &[&str]) -> Result<()> {
         let binary = self.binary.to_string_lossy();
         let config = self.config.to_string_lossy();
-        let mut command = self.space.command(&binary, &["join", "--config", &config, token])?;
+        let args = [&["join", "--config", &config], args].concat();
+        let mut command = self.space.command(&binary, &args)?;
         process::output(process::without_our_variables(&mut command))
             .with_context(|| format!("enrol {}", self.name()))?;
         Ok(())
@@ -133,6 +143,12 @@ impl Host {
 /// A token with which one more host may enrol.
 pub fn host_token(cli: &Cli) -> Result<String> {
     Ok(cli.run(&["token", "create", "--role", "host"])?.trim().to_owned())
+}
+
+/// A token with which `host` comes back.
+pub fn returning_host_token(cli: &Cli, host: &str) -> Result<String> {
+    let args = ["token", "create", "--role", "host", "--host", host];
+    Ok(cli.run(&args)?.trim().to_owned())
 }
 
 pub fn host_name(number: u8) -> String {

@@ -1,8 +1,8 @@
 //! Hosts: what they have, whether they are heard, whether they take VMs.
 
-use novacron_protocol::HostId;
 use novacron_protocol::host::{Connectivity, HostInventory};
 use novacron_protocol::wire::hello::Peer;
+use novacron_protocol::{HostId, TokenId};
 
 use super::Context;
 use crate::event::{EventKind, Object};
@@ -89,9 +89,21 @@ impl State {
         self.index.hosts_by_name.remove(&name);
         self.index.vms_by_host.remove(&id);
         self.revoke(Peer::Host(id));
+        self.returned.remove(&id);
+        self.forget_returns(id);
         let message = format!("host {name} removed, its identity revoked");
         self.emit(context, EventKind::HostRemoved, Object::Host(id), message);
         Ok(Outcome::Host(id))
+    }
+
+    /// Tokens with which a host would come back go with it.
+    fn forget_returns(&mut self, id: HostId) {
+        let its = self.returns.iter().filter(|(_, host)| **host == id);
+        let its: Vec<TokenId> = its.map(|(token, _)| *token).collect();
+        for token in its {
+            self.returns.remove(&token);
+            self.tokens.remove(&token);
+        }
     }
 
     pub(super) fn host_mut(&mut self, id: HostId) -> Result<&mut Host, Refusal> {

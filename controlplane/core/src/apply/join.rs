@@ -3,9 +3,9 @@
 use novacron_protocol::host::Connectivity;
 use novacron_protocol::join_token::JoinRole;
 use novacron_protocol::limits::{HOSTS_MAX, MEMBERS_MAX};
-use novacron_protocol::{Generation, MemberId, Timestamp};
+use novacron_protocol::{Generation, HostId, MemberId, Timestamp};
 
-use super::{Context, check_room};
+use super::{CERTIFICATE_LIFE_MAX, Context, check_room};
 use crate::command::Redemption;
 use crate::event::{EventKind, Object};
 use crate::host::{Host, Usage};
@@ -61,8 +61,11 @@ impl State {
     fn admitted_before(&self, join: &Redemption) -> Option<Outcome> {
         match join.role {
             JoinRole::Host => {
-                let known = self.hosts.values().find(|host| host.key == join.key);
-                known.map(|host| Outcome::Host(host.id))
+                let expected = self.returning_host(join.token);
+                let is_it = |host: &&Host| {
+                    host.key == join.key && expected.is_none_or(|expected| host.id == expected)
+                };
+                self.hosts.values().find(is_it).map(|host| Outcome::Host(host.id))
             }
             JoinRole::Member => {
                 let known = self.members.values().find(|member| member.key == join.key);
@@ -88,7 +91,10 @@ impl State {
 
     fn admit(&mut self, context: &mut Context, join: &Redemption) -> Applied {
         match join.role {
-            JoinRole::Host => self.admit_host(context, join),
+            JoinRole::Host => match self.returning_host(join.token) {
+                Some(host) => self.admit_again(context, join, host),
+                None => self.admit_host(context, join),
+            },
             JoinRole::Member => self.admit_member(context, join),
         }
     }
@@ -123,6 +129,21 @@ impl State {
         let message = format!("host {} joined", join.name);
         self.emit(context, EventKind::HostJoined, Object::Host(join.host), message);
         Ok(Outcome::Host(join.host))
+    }
+
+    /// A host that is known comes back with a new key. Whatever it was placed, it still is.
+    fn admit_again(&mut self, context: &mut Context, join: &Redemption, id: HostId) -> Applied {
+        let (clock, applied) = (self.clock, self.applied);
+        let host = self.host_mut(id)?;
+        host.key = join.key;
+        host.changed = applied;
+        let message =
+            format!("host {} came back; its certificates from before are void", host.name);
+        let returned = self.returned.iter().filter(|(_, at)| clock - **at < CERTIFICATE_LIFE_MAX);
+        self.returned = returned.map(|(host, at)| (*host, *at)).collect();
+        self.returned.insert(id, clock);
+        self.emit(context, EventKind::HostReturned, Object::Host(id), message);
+        Ok(Outcome::Host(id))
     }
 
     fn admit_member(&mut self, context: &mut Context, join: &Redemption) -> Applied {

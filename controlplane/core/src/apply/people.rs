@@ -1,7 +1,8 @@
 //! Users and join tokens.
 
+use novacron_protocol::join_token::JoinRole;
 use novacron_protocol::limits::{TOKENS_MAX, USERS_MAX};
-use novacron_protocol::{ClusterId, Name, TokenId, UserId};
+use novacron_protocol::{ClusterId, HostId, Name, TokenId, UserId};
 
 use super::{Context, check_room};
 use crate::command::{Actor, NewMember, NewToken, NewUser};
@@ -75,11 +76,39 @@ impl State {
     }
 
     pub(super) fn create_token(&mut self, context: &mut Context, new: &NewToken) -> Applied {
+        self.insert_token(context, new)?;
+        let message = format!("join token made for {} use(s)", new.uses);
+        self.emit(context, EventKind::TokenCreated, Object::Token(new.id), message);
+        Ok(Outcome::Token(new.id))
+    }
+
+    /// A token with which `host`, and no other, comes back under its id.
+    pub(super) fn allow_return(
+        &mut self,
+        context: &mut Context,
+        new: &NewToken,
+        host: HostId,
+    ) -> Applied {
+        if new.role != JoinRole::Host {
+            return Err(Refusal::new(RefusalCode::Invalid, "only hosts come back").on("role"));
+        }
+        let known = self.hosts.get(&host);
+        let known = known.ok_or_else(|| Refusal::not_found(format!("host {host}")).on("host"))?;
+        let message = format!("join token made for host {} to come back", known.name);
+        self.insert_token(context, new)?;
+        self.returns.insert(new.id, host);
+        self.emit(context, EventKind::TokenCreated, Object::Token(new.id), message);
+        Ok(Outcome::Token(new.id))
+    }
+
+    fn insert_token(&mut self, context: &Context, new: &NewToken) -> Result<(), Refusal> {
         let clock = self.clock;
         if self.tokens.len() >= TOKENS_MAX {
             let useful = |token: &&Token| !token.is_expired(clock) && token.uses_left > 0;
             let kept = self.tokens.values().filter(useful);
             self.tokens = kept.map(|token| (token.id, token.clone())).collect();
+            let returns = self.returns.iter().filter(|(token, _)| self.tokens.contains_key(*token));
+            self.returns = returns.map(|(token, host)| (*token, *host)).collect();
         }
         check_room(self.tokens.len(), TOKENS_MAX, "tokens")?;
         let created_by = match &context.actor {
@@ -98,15 +127,14 @@ impl State {
                 uses_left: new.uses,
             },
         );
-        let message = format!("join token made for {} use(s)", new.uses);
-        self.emit(context, EventKind::TokenCreated, Object::Token(new.id), message);
-        Ok(Outcome::Token(new.id))
+        Ok(())
     }
 
     pub(super) fn revoke_token(&mut self, context: &mut Context, id: TokenId) -> Applied {
         if self.tokens.remove(&id).is_none() {
             return Err(Refusal::not_found(format!("token {id}")));
         }
+        self.returns.remove(&id);
         self.emit(context, EventKind::TokenRevoked, Object::Token(id), "join token revoked");
         Ok(Outcome::Done)
     }
