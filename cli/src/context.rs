@@ -3,9 +3,12 @@
 //! `novacron-controlplane init` writes the first one as `admin.toml`. It holds a bearer token, so
 //! only its owner may read it.
 
+pub(crate) mod endpoints;
+
 use std::env;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -114,8 +117,8 @@ fn missing(path: &Path) -> Failure {
 }
 
 impl Endpoint {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    pub(crate) fn of(addr: SocketAddr) -> Self {
+        Self(format!("https://{addr}"))
     }
 }
 
@@ -188,7 +191,7 @@ mod tests {
     fn a_context_has_endpoints_in_order_and_keeps_its_token_to_itself() {
         let text = text(r#""https://10.0.0.1:7411", "https://[::1]:7411/""#, "secret-token");
         let context = parse(&text, &[]).unwrap();
-        let endpoints: Vec<&str> = context.endpoints.iter().map(Endpoint::as_str).collect();
+        let endpoints: Vec<String> = context.endpoints.iter().map(ToString::to_string).collect();
         assert_eq!(endpoints, ["https://10.0.0.1:7411", "https://[::1]:7411"]);
         assert_eq!(context.token.header(), "Bearer secret-token");
         assert!(!format!("{context:?}").contains("secret-token"));

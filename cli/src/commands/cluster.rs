@@ -6,8 +6,10 @@ use clap::Subcommand;
 use novacron_protocol::api::ProblemCode;
 use novacron_protocol::api::cluster::{ClusterCounts, ClusterView};
 use novacron_protocol::api::member::{MemberRole, MemberView};
+use serde_json::json;
 
 use crate::client::{Answer, Client, ClientError};
+use crate::context::{self, Endpoint};
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::table::{Cell, Fields, Tone};
@@ -17,10 +19,45 @@ use crate::output::{self, age};
 pub(crate) enum Verb {
     /// Show how the cluster is, on one screen
     Status,
+    /// List the members' API endpoints, one a line
+    #[command(after_help = "The context file that `init` writes names the first member only.
+With --save the command finds another member when that one is lost.")]
+    Endpoints {
+        /// Add those that are missing to the context file
+        #[arg(long)]
+        save: bool,
+    },
 }
 
 pub(crate) fn run(invocation: &Invocation, verb: Verb) -> Result<(), Failure> {
-    let Verb::Status = verb;
+    match verb {
+        Verb::Status => run_status(invocation),
+        Verb::Endpoints { save } => run_endpoints(invocation, save),
+    }
+}
+
+fn run_endpoints(invocation: &Invocation, save: bool) -> Result<(), Failure> {
+    let members = invocation.client()?.list::<MemberView>("/members")?;
+    let endpoints = endpoints(&members.view);
+    let list: String = endpoints.iter().map(|endpoint| format!("{endpoint}\n")).collect();
+    invocation.output.show(&json!(list.lines().collect::<Vec<_>>()), || Ok(list.clone()))?;
+    if save {
+        let path = invocation.context_path()?;
+        let added = context::endpoints::add(&path, &endpoints)?;
+        output::note(&format!("{} endpoint(s) added to {}", added.len(), path.display()));
+    }
+    Ok(())
+}
+
+/// Where clients reach the members; not one that is on its way in or out.
+pub(crate) fn endpoints(members: &[MemberView]) -> Vec<Endpoint> {
+    let settled = members
+        .iter()
+        .filter(|member| matches!(member.role, MemberRole::Voter | MemberRole::Learner));
+    settled.map(|member| Endpoint::of(member.api_address)).collect()
+}
+
+fn run_status(invocation: &Invocation) -> Result<(), Failure> {
     let client = invocation.client()?.with_patience(Duration::ZERO);
     let (cluster, members) = match view(&client, "") {
         // The first screen must come up above all when there is no leader.
@@ -100,7 +137,6 @@ fn out_of(count: u32, all: u32, what: &str) -> Cell {
 mod tests {
     use super::*;
     use crate::commands::fixture::invocation;
-    use serde_json::json;
 
     #[test]
     fn the_first_screen_tells_leader_members_hosts_and_vms() {
@@ -134,6 +170,12 @@ mod tests {
         log:         120 committed, 119 applied on m1
         release:     0.1.0
         ");
+        let urls: Vec<String> =
+            endpoints(&[member(1, "voter"), member(2, "leaving"), member(3, "learner")])
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+        assert_eq!(urls, ["https://10.0.0.1:7411"; 2], "one on its way out is not dialled");
         let lost = ClusterView { leader: None, ..cluster };
         assert!(status(&invocation(), &lost, &members).contains("leader:      none"));
     }

@@ -395,7 +395,7 @@ fn the_doctor_goes_on_after_an_endpoint_that_is_not_there() {
     });
     let gone = FakeMember { endpoint: FakeAuthority::nobody(), requests: Default::default() };
     let (text, outcome) = run(&authority, &[&gone, &member], "doctor");
-    let text = text.replace(gone.endpoint.as_str(), "[gone]");
+    let text = text.replace(&gone.endpoint.to_string(), "[gone]");
     let grades: Vec<&str> = text.lines().filter_map(|line| line.split("  ").next()).collect();
     assert!(text.contains("fail  endpoint  [gone]: connection refused"), "{text}");
     assert!(text.contains("ok    leader    m1 leads"), "{text}");

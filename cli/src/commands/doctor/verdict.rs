@@ -9,6 +9,7 @@ use novacron_protocol::api::member::{MemberRole, MemberView};
 use novacron_protocol::host::Connectivity;
 use serde_json::{Value, json};
 
+use crate::commands::cluster;
 use crate::context::Endpoint;
 use crate::failure::Failure;
 use crate::output::sanitize::one_line;
@@ -201,17 +202,14 @@ pub(super) fn members(members: &[MemberView]) -> Vec<Verdict> {
 
 /// Whether the context file has an endpoint for every member, to go on with when one is lost.
 pub(super) fn coverage(members: &[MemberView], endpoints: &[Endpoint]) -> Verdict {
-    let all: Vec<String> =
-        members.iter().map(|member| format!("https://{}", member.api_address)).collect();
-    let is_known = |url: &String| endpoints.iter().any(|endpoint| endpoint.as_str() == url);
-    if endpoints.len() >= members.len() || all.iter().all(is_known) {
+    let all = cluster::endpoints(members);
+    if endpoints.len() >= all.len() || all.iter().all(|endpoint| endpoints.contains(endpoint)) {
         return Verdict::ok("failover", "the context file has an endpoint for each member");
     }
-    let list: Vec<String> = all.iter().map(|url| format!("\"{url}\"")).collect();
     Verdict::warn(
         "failover",
         format!("the context file has {} endpoint(s) for {} members", endpoints.len(), all.len()),
-        format!("set endpoints = [{}] in it", list.join(", ")),
+        "`novacron cluster endpoints --save` adds those that are missing",
     )
 }
 
@@ -373,7 +371,7 @@ mod tests {
         fail  leader    no member that answers knows a leader: nothing can be changed
                         hint: a majority of the members must run and reach each other over UDP
         warn  failover  the context file has 1 endpoint(s) for 2 members
-                        hint: set endpoints = ["https://10.0.0.1:7411", "https://10.0.0.2:7411"] in it
+                        hint: `novacron cluster endpoints --save` adds those that are missing
         warn  releases  this command is of release [release], others are of 0.0.8, 0.0.9
                         hint: an upgrade may be under way; neighbouring releases work together
         warn  members   1 of 2 members vote; m2 is learner
