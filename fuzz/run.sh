@@ -15,6 +15,11 @@ if ! command -v cargo-fuzz >/dev/null; then
     CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo install --quiet --locked cargo-fuzz
 fi
 
+../scripts/setup.sh build fuzz
+
+PROTOCOL=../protocol/tests/it/snapshots/it__golden__
+CORE=../controlplane/core/tests/snapshots/golden__
+
 # Golden bytes of a snapshot file, one file for each line that `pattern` picks.
 seed() {
     local target=$1 snapshot=$2 pattern=$3
@@ -26,20 +31,21 @@ seed() {
         $name =~ tr{/}{-};
         open(my $out, ">", "$dir/golden-$name") or die "$dir: $!";
         print $out pack("H*", $hex);
-    ' "corpus/$target" "$pattern" "../protocol/tests/it/snapshots/it__golden__$snapshot.snap"
+    ' "corpus/$target" "$pattern" "$snapshot.snap"
 }
 
-seed frames envelopes frame
-seed hello hello '(hello|answer|update)/'
-seed join join '(request|answer)/'
-seed agent agent '(from-agent|to-agent)/'
-seed member member from-member/
-seed call call '(request|response)/'
-seed telemetry telemetry metrics/
-seed record envelopes record
-seed record agent desired/
-seed manifest manifest bytes
-mkdir -p corpus/join_token corpus/snapshot corpus/command
+seed frames "${PROTOCOL}envelopes" frame
+seed hello "${PROTOCOL}hello" '(hello|answer|update)/'
+seed join "${PROTOCOL}join" '(request|answer)/'
+seed agent "${PROTOCOL}agent" '(from-agent|to-agent)/'
+seed member "${PROTOCOL}member" from-member/
+seed call "${PROTOCOL}call" '(request|response)/'
+seed telemetry "${PROTOCOL}telemetry" metrics/
+seed record "${PROTOCOL}envelopes" record
+seed record "${PROTOCOL}agent" desired/
+seed manifest "${PROTOCOL}manifest" bytes
+seed command "${CORE}an_entry_of_the_log_has_not_changed" '(plain|once|version-2)'
+mkdir -p corpus/join_token corpus/snapshot corpus/page_token
 grep -ho 'novacron1\..*' ../protocol/tests/it/snapshots/it__golden__join_token.snap |
     while read -r text; do printf %s "$text" >"corpus/join_token/golden-${#text}"; done
 

@@ -5,6 +5,7 @@
 #   scripts/setup.sh lab        libvirt, QEMU and the tools that the demo and the tests drive
 #   scripts/setup.sh check      systemd-analyze, rustfmt, clippy, cargo-deny
 #   scripts/setup.sh package    cargo-deb
+#   scripts/setup.sh fuzz       a C++ compiler, for the fuzzer's own library
 #
 # Several may be named at once. Idempotent; well under a second when there is nothing to do.
 set -eu
@@ -14,6 +15,7 @@ LAB="libvirt-daemon libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-cli
      qemu-system-x86 qemu-utils dnsmasq-base busybox-static cpio gzip iproute2 util-linux procps"
 CHECK="systemd"
 PACKAGE="dpkg-dev"
+FUZZ="g++"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -117,8 +119,9 @@ for mode in $MODES; do
     lab) packages="$packages $LAB" ;;
     check) packages="$packages $CHECK" ;;
     package) packages="$packages $PACKAGE" ;;
+    fuzz) packages="$packages $FUZZ" ;;
     tools) ;;
-    *) die "unknown mode '$mode': build, lab, check, package" ;;
+    *) die "unknown mode '$mode': build, lab, check, package, fuzz" ;;
     esac
 done
 

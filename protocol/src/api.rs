@@ -52,6 +52,7 @@ pub mod member;
 pub mod metrics;
 pub mod operation;
 pub mod page;
+pub mod page_token;
 pub mod problem;
 pub mod time;
 pub mod token;

@@ -3,9 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use novacron_protocol::Digest;
+use novacron_protocol::api::page_token::{open, seal};
 use novacron_protocol::api::{Page, ProblemCode};
 use novacron_protocol::limits::{PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX};
 
@@ -20,10 +18,6 @@ pub(crate) struct PageRequest<I> {
     limit: usize,
     list: String,
 }
-
-/// Bytes of the checksum in a token. It is no signature: a token gives no rights, the checksum
-/// only tells a token of this very list from any other text.
-const CHECK_BYTES: usize = 8;
 
 impl<I: FromStr + Display> PageRequest<I> {
     /// Takes `limit` and `page_token`. `list` names the list with its filters: a token of one list
@@ -66,32 +60,10 @@ fn refuse() -> Failure {
         .hint("begin again without page_token")
 }
 
-fn check(list: &str, id: &str) -> [u8; CHECK_BYTES] {
-    let digest = Digest::of(format!("novacron page 1\0{list}\0{id}").as_bytes());
-    *digest.0.first_chunk().expect("a digest has 32 bytes")
-}
-
-fn seal(list: &str, id: &str) -> String {
-    let mut bytes = check(list, id).to_vec();
-    bytes.extend(id.as_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn open<I: FromStr>(list: &str, token: &str) -> Option<I> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (found, id) = bytes.split_first_chunk::<CHECK_BYTES>()?;
-    let id = std::str::from_utf8(id).ok()?;
-    if *found != check(list, id) {
-        return None;
-    }
-    id.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use novacron_protocol::MemberId;
-    use proptest::prelude::*;
 
     fn request(query: &str, list: &str) -> Result<PageRequest<MemberId>, Failure> {
         PageRequest::take(&mut Params::parse(query).unwrap(), list.to_owned())
@@ -143,13 +115,5 @@ mod tests {
             assert_eq!(error.problem.errors.len(), 1, "{query}");
         }
         assert!(request(&format!("page_token={token}"), "members?role=voter").is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn hostile_tokens_never_panic(token in "\\PC{0,60}", bytes: Vec<u8>) {
-            prop_assert!(open::<MemberId>("members", &token).is_none());
-            let _ = open::<MemberId>("members", &URL_SAFE_NO_PAD.encode(bytes));
-        }
     }
 }
