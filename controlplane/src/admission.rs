@@ -56,8 +56,9 @@ impl Admission {
                 JoinAnswer::Refused(refusal)
             }
         };
+        // One that has its answer may be gone before it says so; one that has not asks again.
         if let Err(error) = exchange.answer(&answer).await {
-            tracing::warn!(name = %request.name, %from, %error, "newcomer did not get its answer");
+            tracing::debug!(name = %request.name, %from, %error, "a newcomer hung up");
         }
     }
 
@@ -107,7 +108,7 @@ impl Admission {
             other => JoinRefusal::Unavailable(other.to_string()),
         })?;
         let state = self.cluster.state();
-        match written.applied.map_err(refusal_to_wire)? {
+        match written.applied.map_err(|refusal| refused_newcomer(refusal, request))? {
             Outcome::Host(host) => self.welcome_host(&request.csr, host, &state),
             Outcome::Member(member) => self.welcome_member(request, member, &state),
             other => Err(JoinRefusal::Rejected(format!("unexpected outcome {other:?}"))),
@@ -177,6 +178,18 @@ pub fn addresses(state: &State) -> Vec<MemberAddress> {
         .filter(|member| member.role != MemberRole::Leaving)
         .map(|member| MemberAddress { id: member.id, cluster: member.addresses.cluster })
         .collect()
+}
+
+/// A host whose name is known may be that host, back after a long time.
+fn refused_newcomer(refusal: Refusal, request: &JoinRequest) -> JoinRefusal {
+    if refusal.code == RefusalCode::NameTaken && request.role == JoinRole::Host {
+        return JoinRefusal::Rejected(format!(
+            "{refusal}, or let that very host come back: \
+             novacron token create --role host --host {}",
+            request.name
+        ));
+    }
+    refusal_to_wire(refusal)
 }
 
 fn refusal_to_wire(refusal: Refusal) -> JoinRefusal {
