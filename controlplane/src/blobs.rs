@@ -5,6 +5,7 @@
 //! is there is whole, whatever happened: half an upload stays in `blobs/tmp` and is removed at the
 //! next start. File I/O runs on blocking threads.
 
+mod collect;
 mod replicate;
 mod serve;
 mod upload;
@@ -88,13 +89,14 @@ impl BlobStore {
         self.blocking(move |inner| inner.size(&digest)).await
     }
 
-    /// Which of `digests` are not here, in order, each once.
+    /// Which of `digests` are not here, in order, each once. Those that are here stay for as long
+    /// as an importer may take to name them in an image.
     pub async fn missing(&self, digests: Vec<Digest>) -> Result<Vec<Digest>, BlobError> {
         self.blocking(move |inner| {
             let mut seen = std::collections::BTreeSet::new();
             let mut missing = Vec::new();
             for digest in digests {
-                if seen.insert(digest) && inner.size(&digest)?.is_none() {
+                if seen.insert(digest) && !inner.promise(&digest)? {
                     missing.push(digest);
                 }
             }
@@ -164,6 +166,15 @@ impl Inner {
         match fs::metadata(self.path(digest)) {
             Ok(metadata) => Ok(Some(ByteCount(metadata.len()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(disk_error(error)),
+        }
+    }
+
+    /// Whether a blob is here; then it counts as stored just now.
+    fn promise(&self, digest: &Digest) -> Result<bool, BlobError> {
+        match collect::promise(&self.path(digest)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(disk_error(error)),
         }
     }

@@ -1,9 +1,10 @@
-//! Copies images that this member lacks from members that hold them.
+//! Copies images that this member lacks from members that hold them, and removes now and then what
+//! no image needs any more. One task does both: what is being copied is not removed.
 //!
 //! Level-triggered: it compares the state with what is held whenever the state changes, and does
 //! the rest anew after a failure. What was fetched before stays.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt as _, stream};
 use novacron_controlplane_core::command::{Actor, Command, Envelope};
@@ -14,10 +15,12 @@ use novacron_protocol::wire::call::{CallRefusal, Request, Response};
 use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::{Digest, ImageId, MemberId};
 use novacron_transport::SessionError;
+use tokio::time::{Instant, timeout_at};
 
+use super::collect::Collected;
 use super::{BlobError, BlobStore};
 use crate::clock::Clock;
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, Consistency};
 use crate::peers::{PeerError, Peers};
 
 /// Why a blob was not copied.
@@ -49,12 +52,18 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_millis(100);
 /// Pause after an image could not be copied.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often blobs that no image needs are looked for.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(3600);
+/// Blobs that were stored or promised within this time stay: their import may still go on, over a
+/// slow line for hours.
+const IMPORT_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Keeps this member's store complete. Runs until the member stops.
 pub async fn replicate(blobs: BlobStore, cluster: Cluster, peers: Peers, clock: Clock) {
     let mut states = cluster.watch();
     let copier = Copier { cluster, peers, blobs, clock };
     let mut last_failure = None;
+    let mut collect_at = Instant::now() + COLLECT_INTERVAL;
     loop {
         let mut failure = None;
         for (image, holders) in copier.lacking() {
@@ -69,8 +78,13 @@ pub async fn replicate(blobs: BlobStore, cluster: Cluster, peers: Peers, clock: 
         last_failure = failure;
         if last_failure.is_some() {
             tokio::time::sleep(RETRY).await;
-        } else if states.changed().await.is_err() {
-            return;
+        } else if let Ok(changed) = timeout_at(collect_at, states.changed()).await {
+            if changed.is_err() {
+                return;
+            }
+        } else {
+            copier.collect().await;
+            collect_at = Instant::now() + COLLECT_INTERVAL;
         }
         tokio::time::sleep(GATHER).await;
         states.mark_unchanged();
@@ -115,6 +129,26 @@ impl Copier {
             Err(refusal) => tracing::info!("image {image} is no longer wanted: {refusal}"),
         }
         Ok(())
+    }
+
+    /// Removes what no image needs. Whether one does is asked of the leader: a member that lags
+    /// behind, or has just started, does not know of the newest.
+    async fn collect(&self) {
+        let Ok(view) = self.cluster.read(Consistency::Linearizable).await else { return };
+        let images: Vec<ImageId> = view.state.images().map(|image| image.id).collect();
+        let now = Duration::from_millis(self.clock.timestamp().0);
+        let collected = async {
+            let needed = self.blobs.blobs_of(images).await?;
+            let since = SystemTime::UNIX_EPOCH + now.saturating_sub(IMPORT_LIFE);
+            self.blobs.collect(needed, since).await
+        };
+        match collected.await {
+            Ok(Collected { blobs: 0, .. }) => {}
+            Ok(Collected { blobs, size }) => {
+                tracing::info!(blobs, %size, "removed blobs that no image needs");
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for unneeded blobs"),
+        }
     }
 
     async fn fetch_from_any(&self, digest: Digest, holders: &[MemberId]) -> Result<(), CopyError> {

@@ -1,5 +1,7 @@
 //! What the blob store takes, refuses and leaves behind.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use novacron_protocol::image::{Chunk, FileRole, ImageFile, ManifestFile};
 
@@ -161,5 +163,45 @@ async fn an_image_is_whole_or_it_is_said_what_is_wrong() {
     let mut absent = good;
     absent.files[0].chunks[0].digest = Digest::of(b"absent");
     let error = store.verify(absent).await.unwrap_err();
+    assert!(matches!(error, BlobError::Missing(_)), "{error}");
+}
+
+/// As if it had been stored so long ago.
+fn age(store: &BlobStore, digest: &Digest, by: Duration) {
+    let file = File::options().write(true).open(store.inner.path(digest)).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(modified - by).unwrap();
+}
+
+#[tokio::test]
+async fn what_no_image_needs_goes_when_it_is_old_and_nobody_was_promised_it() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let (_directory, store) = store();
+    let manifest = kernel_manifest(&store, b"needed").await;
+    let (image, sealed) = manifest.seal().unwrap();
+    put(&store, image.0, &compressed(&sealed)).await.unwrap();
+    let chunk = Digest::of(b"needed");
+    let old = put_content(&store, b"of a deleted image").await;
+    let promised = put_content(&store, b"of an import under way").await;
+    let since = fs::metadata(store.inner.path(&chunk)).unwrap().modified().unwrap();
+    for digest in [image.0, chunk, old, promised] {
+        age(&store, &digest, DAY);
+    }
+    let fresh = put_content(&store, b"just stored").await;
+    assert_eq!(store.missing(vec![promised]).await.unwrap(), []);
+
+    let needed = store.blobs_of([image]).await.unwrap();
+    let collected = store.collect(needed.clone(), since).await.unwrap();
+    assert_eq!(collected.blobs, 1);
+    let all = vec![image.0, chunk, old, promised, fresh];
+    assert_eq!(store.missing(all).await.unwrap(), [old]);
+    assert_eq!(store.collect(needed, since).await.unwrap(), collect::Collected::default());
+}
+
+#[tokio::test]
+async fn what_is_needed_is_not_known_without_every_manifest() {
+    let (_directory, store) = store();
+    let lacking = ImageId(Digest::of(b"an image that is not copied yet"));
+    let error = store.blobs_of([lacking]).await.unwrap_err();
     assert!(matches!(error, BlobError::Missing(_)), "{error}");
 }
