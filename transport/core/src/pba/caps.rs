@@ -61,7 +61,7 @@ impl Caps {
     /// When [`Self::cap_at`] may next give another answer; `None` when it never does. At most a
     /// day ahead, so that a rule for other days is seen at midnight.
     pub fn next_change(&self, at: Timestamp) -> Option<Timestamp> {
-        if self.rules.iter().all(|rule| rule.is_always()) {
+        if self.rules.iter().all(Rule::is_always) {
             return None;
         }
         let local = LocalTime::new(at, self.offset);
