@@ -93,7 +93,7 @@ fuzz-%: ## Fuzz one decoder, such as fuzz-call
 	@fuzz/run.sh $*
 
 .PHONY: bench
-bench: bench-fleet bench-consensus bench-dwcp ## Run every benchmark
+bench: bench-fleet bench-consensus bench-dwcp bench-predict ## Run every benchmark
 
 .PHONY: bench-fleet
 bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
@@ -102,7 +102,18 @@ bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
 		--package novacron-cli --package novacron-bench
 	NOVACRON_BIN_DIR=target/release target/release/novacron-bench fleet $(if $(QUICK),--quick)
 
-bench: bench-fleet bench-consensus bench-dwcp ## Run every benchmark
+.PHONY: bench-dwcp
+bench-dwcp: ## The transport beside TCP, gRPC, quinn and s2n-quic; root; QUICK=1, TRACES=DIR
+	@scripts/setup.sh build
+	$(CARGO) build --release --package novacron-bench
+	$(CARGO) build --release --locked --manifest-path bench/peers/Cargo.toml --target-dir target
+	target/release/novacron-bench dwcp $(if $(QUICK),--quick) $(if $(TRACES),--traces $(TRACES))
+
+.PHONY: bench-predict
+bench-predict: ## Predicted bandwidth beside simple predictors, on recorded links; TRACES=DIR
+	@scripts/setup.sh build
+	$(CARGO) build --release --package novacron-bench
+	target/release/novacron-bench predict $(if $(TRACES),--traces $(TRACES))
 
 .PHONY: package
 package: ## Build the Debian packages into target/debian

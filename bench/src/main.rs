@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! fleet, consensus ──> cases ──> report ──> a table, and one JSON line per figure
-//! dwcp  ──> lines ──┘
+//! dwcp  ──> lines ──┤
+//! predict ──────────┘
 //! ```
 //! Everything it starts listens on loopback and is gone when it ends, however it ends: see
 //! [`workspace`].
@@ -19,6 +20,7 @@ mod fleet;
 mod http;
 mod load;
 mod machine;
+mod predict;
 mod program;
 mod report;
 mod samples;
@@ -41,6 +43,8 @@ enum Bench {
     Consensus(ConsensusArguments),
     /// The transport beside TCP, gRPC, quinn and s2n-quic, on emulated links
     Dwcp(dwcp::Arguments),
+    /// Predicted bandwidth beside simple predictors, on recorded links
+    Predict(predict::Arguments),
     /// One of NovaCron's own ends of what `dwcp` measures
     #[command(hide = true)]
     DwcpPeer {
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
         Bench::Fleet(arguments) => fleet::run(arguments),
         Bench::Consensus(arguments) => consensus::run(arguments),
         Bench::Dwcp(arguments) => dwcp::run(arguments),
+        Bench::Predict(arguments) => predict::run(arguments),
         Bench::DwcpPeer { end } => dwcp::own::run(&end),
         Bench::DwcpPing { end } => dwcp::ping::run(&end),
     };
