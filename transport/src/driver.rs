@@ -21,6 +21,7 @@
 //! | [`turn`] | one turn of a connection: timers, filling, sending |
 //! | [`outgoing`] | bytes that wait to be sent, by class and stream |
 //! | [`stream`] | the two ends of a stream |
+//! | [`forecast`] | what the path will carry |
 //! | [`goodput`] | what left in the last second |
 //! | [`congestion`] | ACP as quinn-proto's congestion controller |
 //! | [`ways`] | where packets go: the UDP socket or a tunnel |
@@ -33,6 +34,7 @@
 mod congestion;
 mod connection;
 mod endpoint;
+mod forecast;
 mod goodput;
 mod outgoing;
 mod socket;

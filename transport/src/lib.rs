@@ -49,6 +49,7 @@ pub use join::{JoinError, JoinExchange};
 pub use links::{LinkEvent, Links};
 pub use novacron_protocol::wire::hello::Peer;
 pub use novacron_transport_core::fallback::Way;
+pub use novacron_transport_core::pba::Prediction;
 pub use revocation::RevokedSet;
 pub use session::{Session, SessionError};
 pub use stats::{ClassStats, SessionStats};

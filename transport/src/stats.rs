@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use novacron_protocol::Bitrate;
 use novacron_protocol::wire::Class;
+use novacron_protocol::{Bitrate, ByteCount};
 use novacron_transport_core::acp::State;
 use novacron_transport_core::ass::{Hold, Reason};
 use novacron_transport_core::fallback::Way;
+use novacron_transport_core::pba::Prediction;
 
 /// One session, as of a moment. Counts are since its start, and of this side unless they say
 /// otherwise.
@@ -32,6 +33,9 @@ pub struct SessionStats {
     pub congestion: State,
     /// Bytes of the classes that left in the last second.
     pub goodput: Bitrate,
+    /// What the path will carry for this session, with a band that holds four times in five.
+    pub in_one_second: Prediction,
+    pub in_five_seconds: Prediction,
     /// Streams that this side writes.
     pub streams: usize,
     /// By [`Class`], most urgent first.
@@ -45,6 +49,8 @@ pub struct ClassStats {
     pub sent_bytes: u64,
     /// Bytes that wait to be sent.
     pub queued_bytes: u64,
+    /// What it will most likely get of the next second.
+    pub allocated: ByteCount,
     /// Why the class was last allowed to send.
     pub reason: Option<Reason>,
     /// What keeps it from sending now.

@@ -86,8 +86,17 @@ fn classes(invocation: &Invocation, session: &DwcpSession) -> String {
         ]);
     }
     let peer = session.peer_name.as_deref().unwrap_or(&session.peer_id);
+    let mut ahead = String::new();
+    for prediction in &session.predictions {
+        let band = match prediction.high_bps {
+            Some(high) => format!("{} to {}", Bitrate(prediction.low_bps), Bitrate(high)),
+            None => format!("{} and more", Bitrate(prediction.low_bps)),
+        };
+        let (rate, reason) = (Bitrate(prediction.bandwidth_bps), &prediction.reason);
+        ahead += &format!("in {} s {rate} ({band}): {reason}\n", prediction.ahead_s);
+    }
     format!(
-        "{peer} at {} over {}, round trip {}, {} without queues\n{}; window {}, packets of {} bytes\n\n{}",
+        "{peer} at {} over {}, round trip {}, {} without queues\n{}; window {}, packets of {} bytes\n{ahead}\n{}",
         session.remote_address,
         session.way,
         milliseconds(session.rtt_us),
@@ -106,7 +115,7 @@ fn milliseconds(us: u64) -> String {
 #[cfg(test)]
 mod tests {
     use novacron_protocol::MemberId;
-    use novacron_protocol::api::dwcp::DwcpClass;
+    use novacron_protocol::api::dwcp::{DwcpClass, DwcpPrediction};
 
     use super::*;
     use crate::commands::fixture::invocation;
@@ -117,6 +126,7 @@ mod tests {
                 class: class.to_owned(),
                 sent_bytes,
                 queued_bytes: 0,
+                allocated_bytes: 0,
                 sent_because: sent_because.map(str::to_owned),
                 held_because: held_because.to_owned(),
             };
@@ -139,6 +149,13 @@ mod tests {
             bandwidth_bps: 96_000_000,
             pacing_rate_bps: 97_000_000,
             goodput_bps: 94_000_000,
+            predictions: vec![DwcpPrediction {
+                ahead_s: 1,
+                bandwidth_bps: 95_000_000,
+                low_bps: 88_000_000,
+                high_bps: Some(99_000_000),
+                reason: "the last second goes on".to_owned(),
+            }],
             congestion: "steady".to_owned(),
             congestion_reason: "steady: 96 Mbit/s, queue 1.2 ms".to_owned(),
             streams: 3,

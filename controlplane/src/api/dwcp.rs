@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::extract::State;
 use novacron_controlplane_core::State as Replicated;
 use novacron_protocol::Name;
-use novacron_protocol::api::dwcp::{DwcpClass, DwcpSession, DwcpStatus};
+use novacron_protocol::api::dwcp::{DwcpClass, DwcpPrediction, DwcpSession, DwcpStatus};
 use novacron_protocol::wire::hello::Peer;
-use novacron_transport::{ClassStats, Session, SessionStats, Way};
+use novacron_transport::{ClassStats, Prediction, Session, SessionStats, Way};
 
 use super::Shared;
 use super::answer::{Answer, Reply};
@@ -65,10 +65,24 @@ fn describe(state: &Replicated, session: &Session) -> DwcpSession {
         bandwidth_bps: stats.bandwidth.0,
         pacing_rate_bps: stats.pacing_rate.0,
         goodput_bps: stats.goodput.0,
+        predictions: vec![
+            describe_prediction(1, &stats.in_one_second),
+            describe_prediction(5, &stats.in_five_seconds),
+        ],
         congestion: stats.congestion.name().to_owned(),
         congestion_reason: stats.congestion.to_string(),
         streams: stats.streams as u64,
         classes: stats.classes.iter().map(describe_class).collect(),
+    }
+}
+
+fn describe_prediction(ahead_s: u64, prediction: &Prediction) -> DwcpPrediction {
+    DwcpPrediction {
+        ahead_s,
+        bandwidth_bps: prediction.bandwidth.0,
+        low_bps: prediction.low.0,
+        high_bps: Some(prediction.high.0).filter(|high| *high < u64::MAX),
+        reason: prediction.reason.to_string(),
     }
 }
 
@@ -77,6 +91,7 @@ fn describe_class(stats: &ClassStats) -> DwcpClass {
         class: stats.class.to_string(),
         sent_bytes: stats.sent_bytes,
         queued_bytes: stats.queued_bytes,
+        allocated_bytes: stats.allocated.0,
         sent_because: stats.reason.map(|reason| reason.to_string()),
         held_because: stats.hold.to_string(),
     }

@@ -115,8 +115,19 @@ impl Exposition {
         );
         self.gauge(
             "dwcp_bandwidth_available_bytes",
-            "Bytes per second that the path is believed to carry for this session",
-            each(|stats| stats.bandwidth.0 as f64 / 8.0),
+            "Bytes that the path is predicted to carry for this session in the next second",
+            each(|stats| stats.in_one_second.bandwidth.0 as f64 / 8.0),
+        );
+        let allocated = sessions.iter().flat_map(|(peer, stats)| {
+            stats
+                .classes
+                .iter()
+                .map(move |class| (format!("{peer},class=\"{}\"", class.class), class.allocated.0))
+        });
+        self.gauge(
+            "dwcp_bandwidth_allocated_bytes",
+            "Bytes that each class will most likely get of the next second",
+            allocated,
         );
         self.gauge(
             "dwcp_packet_loss_rate",

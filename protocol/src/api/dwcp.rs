@@ -46,6 +46,8 @@ pub struct DwcpSession {
     pub pacing_rate_bps: u64,
     /// What left in the last second, headers and repetitions not counted.
     pub goodput_bps: u64,
+    /// What the path will carry for this session, one and five seconds ahead.
+    pub predictions: Vec<DwcpPrediction>,
     /// What the congestion control is doing, in one word.
     pub congestion: String,
     /// The same with its reason.
@@ -56,6 +58,19 @@ pub struct DwcpSession {
     pub classes: Vec<DwcpClass>,
 }
 
+/// What a path will carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DwcpPrediction {
+    pub ahead_s: u64,
+    pub bandwidth_bps: u64,
+    /// One outcome in ten lies below.
+    pub low_bps: u64,
+    /// One outcome in ten lies above; absent when nothing is known of it.
+    pub high_bps: Option<u64>,
+    pub reason: String,
+}
+
 /// One traffic class of a session, in the member's direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -64,6 +79,8 @@ pub struct DwcpClass {
     pub sent_bytes: u64,
     /// Bytes that wait to be sent.
     pub queued_bytes: u64,
+    /// Bytes that it will most likely get of the next second.
+    pub allocated_bytes: u64,
     /// Why it was last allowed to send.
     pub sent_because: Option<String>,
     /// What keeps it from sending now.

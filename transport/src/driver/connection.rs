@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 
 use super::congestion::Path;
 use super::endpoint::{self, Way};
+use super::forecast::Forecast;
 use super::goodput::Goodput;
 use super::outgoing::Outgoing;
 use super::stream::{RecvStream, SendStream};
@@ -73,6 +74,7 @@ pub(super) struct State {
     pub(super) outgoing: Outgoing,
     pub(super) unsent: Unsent,
     pub(super) goodput: Goodput,
+    pub(super) forecast: Forecast,
     pub(super) hedge: Hedge<Bytes>,
     /// QUIC holds second copies, which are as urgent as the first ones.
     pub(super) copies_queued: bool,
@@ -127,6 +129,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             unsent: Unsent::default(),
             goodput: Goodput::new(epoch),
+            forecast: Forecast::new(),
             hedge: Hedge::new(Duration::ZERO),
             copies_queued: false,
             burst: Vec::new(),
@@ -597,6 +600,7 @@ impl State {
             let now = Instant::now();
             self.path.changed(now);
             self.hedge.handle_new_path(self.since(now));
+            self.forecast.handle_new_path();
         }
     }
 
@@ -618,8 +622,10 @@ impl State {
 
     fn stats(&mut self, now: Instant, way: Way) -> SessionStats {
         let (quic, since) = (self.quic.stats(), self.since(now));
+        let allocation = self.forecast.allocation(since, &self.ass, &Policy::default());
         let class = |class| ClassStats {
             class,
+            allocated: allocation[class as usize],
             sent_bytes: self.ass.sent(class),
             queued_bytes: self.ass.backlog(class),
             reason: self.ass.last_reason(class),
@@ -628,6 +634,7 @@ impl State {
         let classes = Class::ALL.map(class);
         let goodput = self.goodput.rate(now);
         let streams = self.outgoing.len();
+        let [in_one_second, in_five_seconds] = self.forecast.predictions(since);
         self.path.look(|acp| SessionStats {
             way,
             rtt: quic.path.rtt,
@@ -642,6 +649,8 @@ impl State {
             pacing_rate: acp.pacing_rate(),
             congestion: acp.state(),
             goodput,
+            in_one_second,
+            in_five_seconds,
             streams,
             classes,
         })

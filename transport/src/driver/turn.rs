@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::task::Context;
 use std::time::Instant;
 
+use novacron_protocol::Bitrate;
 use novacron_protocol::wire::Class;
+use novacron_transport_core::acp::Acp;
 use quinn_proto::{FrameStats, Transmit};
 
 use super::connection::State;
@@ -55,6 +57,7 @@ impl State {
     /// Sends what may leave now.
     pub(super) fn transmit(&mut self, now: Instant, ways: &Ways, bursts_max: usize) -> Progress {
         self.queue_copies(now);
+        self.look_ahead(now);
         for _ in 0..bursts_max {
             let transmit = match self.refused.take() {
                 Some(refused) => refused,
@@ -120,10 +123,21 @@ impl State {
             None if budget > 0 => {
                 self.unsent.bytes = 0;
                 self.path.app_limited(now);
+                self.forecast.handle_app_limited();
             }
             None => {}
         }
         transmit
+    }
+
+    /// Tells PBA what the path carries, and ASS what to expect of it.
+    fn look_ahead(&mut self, now: Instant) {
+        let since = self.since(now);
+        let bandwidth = self.path.look(Acp::bandwidth);
+        let sent = self.quic.stats().udp_tx.bytes;
+        if self.forecast.sample(since, bandwidth, sent) && bandwidth > Bitrate::ZERO {
+            self.ass.handle_bandwidth(bandwidth);
+        }
     }
 
     /// Hands QUIC the second copies that are due.
