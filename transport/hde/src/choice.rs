@@ -35,32 +35,33 @@ impl Prior {
     }
 }
 
-/// Levels between those listed are never far from a neighbour's speed and size.
+/// Measured on guest memory and disk images, in blocks of the length that suits each. Levels between
+/// those listed are never far from a neighbour's speed and size.
 pub(crate) const PRIORS: [Prior; COUNT] = [
     prior(Choice::Raw, 20_000.0, 20_000.0, 1.0),
     prior(Choice::Lz4, 500.0, 2_200.0, 0.46),
-    prior(Choice::Zstd(-7), 480.0, 1_500.0, 0.50),
-    prior(Choice::Zstd(-3), 420.0, 1_400.0, 0.43),
-    prior(Choice::Zstd(-1), 380.0, 1_300.0, 0.40),
+    prior(Choice::Zstd(-7), 500.0, 1_500.0, 0.5),
+    prior(Choice::Zstd(-3), 430.0, 1_400.0, 0.43),
+    prior(Choice::Zstd(-1), 390.0, 1_300.0, 0.385),
     prior(Choice::Zstd(1), 350.0, 950.0, 0.345),
-    prior(Choice::Zstd(2), 280.0, 900.0, 0.33),
-    prior(Choice::Zstd(3), 220.0, 900.0, 0.31),
-    prior(Choice::Zstd(4), 180.0, 900.0, 0.305),
-    prior(Choice::Zstd(5), 90.0, 850.0, 0.298),
-    prior(Choice::Zstd(6), 60.0, 850.0, 0.29),
-    prior(Choice::Zstd(7), 50.0, 850.0, 0.285),
-    prior(Choice::Zstd(8), 42.0, 850.0, 0.282),
-    prior(Choice::Zstd(9), 36.0, 850.0, 0.278),
-    prior(Choice::Zstd(10), 28.0, 850.0, 0.277),
-    prior(Choice::Zstd(11), 22.0, 850.0, 0.276),
-    prior(Choice::Zstd(12), 18.0, 850.0, 0.275),
-    prior(Choice::Zstd(13), 9.0, 850.0, 0.272),
-    prior(Choice::Zstd(14), 8.0, 850.0, 0.270),
-    prior(Choice::Zstd(15), 6.5, 850.0, 0.268),
-    prior(Choice::Zstd(16), 5.0, 750.0, 0.262),
-    prior(Choice::Zstd(17), 4.0, 750.0, 0.257),
-    prior(Choice::Zstd(18), 3.0, 700.0, 0.252),
-    prior(Choice::Zstd(19), 2.4, 700.0, 0.250),
+    prior(Choice::Zstd(2), 270.0, 900.0, 0.322),
+    prior(Choice::Zstd(3), 205.0, 900.0, 0.305),
+    prior(Choice::Zstd(4), 165.0, 900.0, 0.303),
+    prior(Choice::Zstd(5), 95.0, 850.0, 0.292),
+    prior(Choice::Zstd(6), 64.0, 850.0, 0.276),
+    prior(Choice::Zstd(7), 54.0, 850.0, 0.273),
+    prior(Choice::Zstd(8), 48.0, 850.0, 0.271),
+    prior(Choice::Zstd(9), 44.0, 850.0, 0.269),
+    prior(Choice::Zstd(10), 34.0, 850.0, 0.268),
+    prior(Choice::Zstd(11), 27.0, 850.0, 0.2675),
+    prior(Choice::Zstd(12), 19.0, 850.0, 0.267),
+    prior(Choice::Zstd(13), 9.0, 850.0, 0.266),
+    prior(Choice::Zstd(14), 7.5, 850.0, 0.2645),
+    prior(Choice::Zstd(15), 5.5, 850.0, 0.263),
+    prior(Choice::Zstd(16), 4.0, 750.0, 0.256),
+    prior(Choice::Zstd(17), 2.8, 750.0, 0.25),
+    prior(Choice::Zstd(18), 2.4, 700.0, 0.245),
+    prior(Choice::Zstd(19), 2.1, 700.0, 0.24),
 ];
 
 /// How many choices there are.
@@ -83,8 +84,8 @@ impl Choice {
     pub(crate) fn compressor_bytes(self) -> usize {
         let mib = match self {
             Self::Raw => 0,
-            Self::Lz4 | Self::Zstd(..=2) => 1,
-            Self::Zstd(3..=5) => 6,
+            Self::Lz4 | Self::Zstd(..=1) => 1,
+            Self::Zstd(2..=5) => 6,
             Self::Zstd(6..=8) => 12,
             Self::Zstd(9) => 16,
             Self::Zstd(10 | 11) => 26,

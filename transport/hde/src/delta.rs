@@ -12,11 +12,13 @@
 //! the receiver knows the digest of the whole.
 
 mod cut;
+mod once;
 mod receiver;
 mod sender;
 mod signature;
 
 pub use cut::Cut;
+pub use once::{decode_once, encode_once};
 pub use receiver::{Base, DeltaError, DeltaReceiver};
 pub use sender::DeltaSender;
 pub use signature::{Signature, SignatureBuilder, SignatureError};

@@ -34,9 +34,9 @@ struct Quantity {
 }
 
 /// Share of a surprise that is put down to the content; the first block's counts whole.
-const COMMON_GAIN: f64 = 0.25;
+const COMMON_GAIN: f64 = 0.5;
 /// Share that is put down to the choice itself.
-const OWN_GAIN: f64 = 0.1;
+const OWN_GAIN: f64 = 0.06;
 /// How far what is learnt of a choice reaches, in choices.
 const REACH: f64 = 2.0;
 /// Largest surprise taken at its word: a factor of four. The odd block of zeros is no news.
@@ -52,13 +52,14 @@ impl Default for Estimates {
 }
 
 impl Estimates {
-    /// Learns from a block that was coded with the choice at `at`.
-    pub(crate) fn handle(&mut self, at: usize, seen: Estimate) {
-        if at == RAW {
-            return;
-        }
-        self.seconds.handle(at, seen.seconds_per_byte);
-        self.ratio.handle(at, seen.ratio);
+    /// Learns what a block coded with the choice at `at` came to, as a share of its content.
+    pub(crate) fn handle_ratio(&mut self, at: usize, ratio: f64) {
+        self.ratio.handle(at, ratio);
+    }
+
+    /// Learns what it took, per byte of content.
+    pub(crate) fn handle_seconds(&mut self, at: usize, seconds_per_byte: f64) {
+        self.seconds.handle(at, seconds_per_byte);
     }
 
     pub(crate) fn of(&self, at: usize) -> Estimate {
@@ -86,7 +87,7 @@ impl Quantity {
         } else {
             let surprise = surprise.clamp(-SURPRISE_MAX, SURPRISE_MAX);
             // Nothing tells a choice's first trial from its prior: there the surprise is its own.
-            let own_gain = OWN_GAIN.max(0.6 / (1.0 + self.seen[at]));
+            let own_gain = OWN_GAIN.max(0.2 / (1.0 + self.seen[at]));
             self.common += COMMON_GAIN * (1.0 - own_gain) * surprise;
             for near in 1..COUNT {
                 let reach = (-(near.abs_diff(at) as f64) / REACH).exp();
@@ -113,9 +114,8 @@ mod tests {
         let mut estimates = Estimates::default();
         let before = estimates.of(at(Choice::Zstd(9)));
         let one = estimates.of(at(Choice::Zstd(1)));
-        let seen =
-            Estimate { seconds_per_byte: one.seconds_per_byte * 2.0, ratio: one.ratio / 2.0 };
-        estimates.handle(at(Choice::Zstd(1)), seen);
+        estimates.handle_seconds(at(Choice::Zstd(1)), one.seconds_per_byte * 2.0);
+        estimates.handle_ratio(at(Choice::Zstd(1)), one.ratio / 2.0);
         let after = estimates.of(at(Choice::Zstd(9)));
         assert!((after.ratio / before.ratio - 0.5).abs() < 1e-9);
         assert!((after.seconds_per_byte / before.seconds_per_byte - 2.0).abs() < 1e-9);
@@ -124,12 +124,12 @@ mod tests {
     #[test]
     fn a_level_that_brings_nothing_is_found_out_in_a_few_blocks() {
         let mut estimates = Estimates::default();
-        for _ in 0..6 {
+        for _ in 0..10 {
             for choice in [Choice::Zstd(1), Choice::Zstd(19)] {
-                estimates.handle(at(choice), Estimate { seconds_per_byte: 1e-8, ratio: 0.9 });
+                estimates.handle_ratio(at(choice), 0.9);
             }
         }
         let (low, high) = (estimates.of(at(Choice::Zstd(1))), estimates.of(at(Choice::Zstd(19))));
-        assert!((low.ratio / high.ratio - 1.0).abs() < 0.1, "{low:?} {high:?}");
+        assert!((low.ratio / high.ratio - 1.0).abs() < 0.15, "{low:?} {high:?}");
     }
 }

@@ -52,55 +52,67 @@ pub(crate) struct Plan {
 pub(crate) struct Planner {
     estimates: Estimates,
     options: Options,
-    /// Whether anything was coded yet.
-    begun: bool,
 }
 
 /// Lengths of blocks. The first is so short that a link of any speed soon has something to do.
 pub(crate) const LENS: [usize; 4] = [128 << 10, 256 << 10, 1 << 20, BLOCK_BYTES_MAX];
 /// Levels up to here find what there is within 256 KiB, and zstd has tables fit for that length.
-const NEAR_LEVEL_MAX: i8 = 2;
-/// A link nobody has measured yet: in the middle of what there is, by orders of magnitude.
+const NEAR_LEVEL_MAX: i8 = 1;
+/// The first block on a link that nobody has measured: next to nothing on a fast link, and enough of
+/// it on a slow one to measure it by.
+const FIRST: Plan = Plan { choice: Choice::Zstd(1), len: 32 << 10 };
+/// Until a link is measured nothing but the first block is coded.
 const UNKNOWN_BYTES_PER_S: f64 = 12.5e6;
-/// Seconds of the link that the queue is full with.
-const QUEUE_SECONDS: f64 = 1.5;
-/// Share of the queue's time that coding the next block may take: the link must not run dry even
-/// when the block takes somewhat longer than estimated.
-const BLOCK_SHARE: f64 = 0.6;
+/// The queue is full with this share of the time that the stream has kept the link busy for: short
+/// streams have no time to fill a long one,
+const QUEUE_SHARE: f64 = 0.25;
+/// and long ones need it for slow levels to work behind.
+const QUEUE_SECONDS_MIN: f64 = 0.02;
+const QUEUE_SECONDS_MAX: f64 = 2.0;
 /// The price rises by this much from a queue at its aim to an empty one, and falls as much to a full
 /// one.
-const PRICE_SWING: f64 = 6.0;
+const PRICE_SWING: f64 = 3.0;
 /// The price of processor time that is left over: a tie goes to the faster.
 const PRICE_MIN: f64 = 0.01;
 
 impl Planner {
     pub(crate) fn new(options: Options) -> Self {
-        Self { estimates: Estimates::default(), options, begun: false }
+        Self { estimates: Estimates::default(), options }
     }
 
-    /// Coded bytes that may wait for the link before coding pauses.
-    pub(crate) fn queue_bytes_max(link: Link) -> usize {
-        let second = link.bytes_per_s.unwrap_or(UNKNOWN_BYTES_PER_S) * QUEUE_SECONDS;
-        (second as usize).clamp(256 << 10, QUEUE_BYTES_MAX)
+    /// Coded bytes that may wait for the link before coding pauses, after `sent_bytes`.
+    pub(crate) fn queue_bytes_max(link: Link, sent_bytes: u64) -> usize {
+        let bytes_per_s = link.bytes_per_s.unwrap_or(UNKNOWN_BYTES_PER_S);
+        let seconds = QUEUE_SHARE * sent_bytes as f64 / bytes_per_s;
+        let bytes = bytes_per_s * seconds.clamp(QUEUE_SECONDS_MIN, QUEUE_SECONDS_MAX);
+        (bytes as usize).clamp(128 << 10, QUEUE_BYTES_MAX)
     }
 
-    /// Plans a block of at most `pending` bytes; `whole` when nothing follows them.
-    pub(crate) fn plan(&self, pending: usize, whole: Whole, link: Link) -> Plan {
-        let view = View::new(&self.estimates, link, &self.options);
+    /// Plans a block of at most `pending` bytes, after `sent_bytes`; `whole` when nothing follows.
+    pub(crate) fn plan(&self, pending: usize, whole: Whole, link: Link, sent_bytes: u64) -> Plan {
         if let Some(choice) = self.options.fixed {
             return Plan { choice, len: pending.min(len_of(choice)) };
         }
+        if link.bytes_per_s.is_none() {
+            return Plan { len: pending.min(FIRST.len), ..FIRST };
+        }
+        let view = View::new(&self.estimates, link, sent_bytes, &self.options);
         if whole == Whole::Yes && pending <= BLOCK_BYTES_MAX {
             return self.plan_last(pending, &view);
         }
-        let price = if self.begun { view.price() } else { 1.0 };
+        let price = view.price();
         let mut best = (f64::INFINITY, Plan { choice: Choice::Raw, len: pending.min(LENS[1]) });
         for at in self.usable() {
-            let len = view.len(at, pending);
-            let point = view.point(at, len);
-            let cost = price * point.processor + point.link;
-            if cost < best.0 {
-                best = (cost, Plan { choice: PRIORS[at].choice, len });
+            let longest = len_of(PRIORS[at].choice);
+            for len in LENS.into_iter().filter(|len| *len <= longest) {
+                let len = len.min(pending);
+                let point = view.point(at, len);
+                // While this block is coded the link works off its queue, and then nothing.
+                let idle = (point.processor * len as f64 - view.queue_seconds).max(0.0);
+                let cost = price * point.processor + point.link + idle / len as f64;
+                if cost < best.0 {
+                    best = (cost, Plan { choice: PRIORS[at].choice, len });
+                }
             }
         }
         best.1
@@ -127,14 +139,13 @@ impl Planner {
 
     /// Learns what coding `len` bytes took and left.
     pub(crate) fn handle(&mut self, choice: Choice, len: usize, coded_len: usize, took: Duration) {
-        self.begun = true;
-        // Shorter pieces tell more of the clock's grain than of the choice.
-        let Some(at) = choice.index().filter(|_| len >= 4 << 10) else { return };
-        let seen = Estimate {
-            seconds_per_byte: took.as_secs_f64() / len as f64,
-            ratio: coded_len as f64 / len as f64 / shortness(choice, len),
-        };
-        self.estimates.handle(at, seen);
+        // A shorter piece tells more of what was around it than of its kind.
+        let Some(at) = choice.index().filter(|_| len >= FIRST.len / 2) else { return };
+        self.estimates.handle_ratio(at, coded_len as f64 / len as f64 / shortness(choice, len));
+        // And the first of a compressor more of making its tables.
+        if len >= LENS[0] {
+            self.estimates.handle_seconds(at, took.as_secs_f64() / len as f64);
+        }
     }
 
     fn usable(&self) -> impl Iterator<Item = usize> {
@@ -170,9 +181,9 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(estimates: &'a Estimates, link: Link, options: &Options) -> Self {
+    fn new(estimates: &'a Estimates, link: Link, sent_bytes: u64, options: &Options) -> Self {
         let bytes_per_s = link.bytes_per_s.unwrap_or(UNKNOWN_BYTES_PER_S).max(1.0);
-        let max = Planner::queue_bytes_max(link);
+        let max = Planner::queue_bytes_max(link, sent_bytes);
         Self {
             estimates,
             bytes_per_s,
@@ -189,20 +200,6 @@ impl<'a> View<'a> {
         let link = ratio / self.bytes_per_s;
         let expanding = PRIORS[at].expanding_seconds_per_byte();
         Point { processor: seconds_per_byte / self.threads, link: link.max(expanding) }
-    }
-
-    /// The longest block that the link does not run dry over, and that fits the memory.
-    fn len(&self, at: usize, pending: usize) -> usize {
-        let choice = PRIORS[at].choice;
-        let seconds_per_byte = self.estimates.of(at).seconds_per_byte;
-        let fits = |len: &usize| {
-            seconds_per_byte * *len as f64 <= self.queue_seconds * BLOCK_SHARE
-                && *len <= len_of(choice)
-        };
-        // A link that is not fed fast enough by any length is fed best by the usual one.
-        let dry = if self.queue_seconds < 1e-3 { LENS[1] } else { LENS[0] };
-        let dry = if choice == Choice::Raw { LENS[1] } else { dry };
-        LENS.into_iter().rfind(fits).unwrap_or(dry).min(pending)
     }
 
     /// What a processor second is worth in link seconds, now.
@@ -246,27 +243,26 @@ pub(crate) fn len_of(choice: Choice) -> usize {
     match choice {
         Choice::Raw | Choice::Lz4 => LENS[1],
         Choice::Zstd(..=NEAR_LEVEL_MAX) => LENS[1],
-        Choice::Zstd(3..=5) => LENS[2],
+        Choice::Zstd(2..=5) => LENS[2],
         Choice::Zstd(_) => LENS[3],
     }
 }
 
-/// How much larger blocks of `len` come out than those of the longest: measured on memory and
-/// disk images.
+/// How much larger blocks of `len` come out than those of the length that suits the choice: measured
+/// on memory and disk images.
 fn shortness(choice: Choice, len: usize) -> f64 {
-    match (choice, len) {
-        (Choice::Raw, _) => 1.0,
-        (Choice::Lz4 | Choice::Zstd(..=NEAR_LEVEL_MAX), _) => {
-            if len < LENS[1] {
-                1.03
-            } else {
-                1.0
-            }
-        }
-        (Choice::Zstd(_), ..0x4_0000) => 1.10,
-        (Choice::Zstd(_), ..0x10_0000) => 1.08,
-        (Choice::Zstd(_), ..0x40_0000) => 1.035,
-        (Choice::Zstd(_), _) => 1.0,
+    let lost = match len {
+        len if len < LENS[0] => [1.08, 1.13, 1.16],
+        len if len < LENS[1] => [1.03, 1.08, 1.12],
+        len if len < LENS[2] => [1.0, 1.05, 1.08],
+        len if len < LENS[3] => [1.0, 1.0, 1.04],
+        _ => [1.0; 3],
+    };
+    match choice {
+        Choice::Raw => 1.0,
+        Choice::Lz4 | Choice::Zstd(..=NEAR_LEVEL_MAX) => lost[0],
+        Choice::Zstd(2..=5) => lost[1],
+        Choice::Zstd(_) => lost[2],
     }
 }
 

@@ -20,8 +20,8 @@ pub enum Waiting {
 
 /// What was seen this much busy time ago counts a third.
 const MEMORY_SECONDS: f64 = 2.0;
-/// Busy time that a rate rests on, at least: one round of a local link's interrupts.
-const SEEN_SECONDS_MIN: f64 = 1e-4;
+/// Busy time that a rate rests on, at least: what a block takes on a local link.
+const SEEN_SECONDS_MIN: f64 = 2e-5;
 
 impl LinkRate {
     /// The link took `bytes` at `now`.

@@ -144,7 +144,10 @@ impl Sender {
 
     /// As [`Self::poll_job`]; with [`Flush::Yes`] it waits for no more content.
     pub fn poll_flush(&mut self, link: Link, flush: Flush) -> Option<Job> {
-        if link.queued_bytes >= Planner::queue_bytes_max(link) {
+        // What a link is worth must be known before much is coded for it.
+        let unknown = link.bytes_per_s.is_none() && link.queued_bytes > 0 && !self.fixed;
+        let full = link.queued_bytes >= Planner::queue_bytes_max(link, self.stats.wire_bytes);
+        if unknown || full {
             return None;
         }
         let open = self.phase == Phase::Open && flush == Flush::No;
@@ -173,7 +176,7 @@ impl Sender {
             let content = self.pending.take(len);
             return self.job(Task::Pass, content);
         }
-        let plan = self.planner.plan(self.pending.len(), whole, link);
+        let plan = self.planner.plan(self.pending.len(), whole, link, self.stats.wire_bytes);
         let mut content = self.pending.take(plan.len);
         if !self.fixed
             && let Some(at) = probe::next_run(&content, RUN_UNIT)
@@ -201,13 +204,18 @@ impl Sender {
 
     /// Learns from a block that was coded in `took` of processor time.
     pub fn handle_coded(&mut self, coded: &Coded, took: Duration) {
-        self.stats.content_bytes += coded.content_len as u64;
-        self.stats.wire_bytes += coded.wire_len() as u64;
-        self.stats.processor_time += took;
+        self.count(coded, took);
         if let Task::Code(choice) = coded.task
             && choice != Choice::Raw
         {
             self.planner.handle(choice, coded.content_len, coded.body.len(), took);
         }
+    }
+
+    /// Counts a block without learning from it.
+    pub(crate) fn count(&mut self, coded: &Coded, took: Duration) {
+        self.stats.content_bytes += coded.content_len as u64;
+        self.stats.wire_bytes += coded.wire_len() as u64;
+        self.stats.processor_time += took;
     }
 }

@@ -135,6 +135,11 @@ impl DeltaSender {
         self.inner.handle_coded(coded, took);
     }
 
+    /// Counts a block without learning from it.
+    pub(super) fn count(&mut self, coded: &Coded, took: Duration) {
+        self.inner.count(coded, took);
+    }
+
     fn look_up(&mut self) {
         while let Some(piece) = self.cutter.poll(self.finished) {
             let found = self.index.find(self.hasher.hash(&piece), piece.len(), self.position);

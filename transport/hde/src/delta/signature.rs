@@ -46,6 +46,20 @@ impl Signature {
         builder.finish()
     }
 
+    /// Of nothing: everything is coded.
+    pub fn none() -> Self {
+        Self::of(Bytes::new(), Cut::disk(0), 0)
+    }
+
+    /// Pieces that it names.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let entry = if self.starts.is_empty() { 8 } else { 12 };
         let mut out = Vec::with_capacity(HEADER_BYTES + entry * self.hashes.len());

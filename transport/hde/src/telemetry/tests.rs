@@ -93,19 +93,26 @@ fn vms_at_rest_cost_next_to_nothing() {
     let sizes: Vec<usize> = (0..40)
         .map(|n| encoder.encode(&quiet_batch(1_700_000_000_000 + n * 10_000, 50)).unwrap().len())
         .collect();
-    assert!(sizes[39] <= 12, "300 numbers at rest: {sizes:?}");
+    assert!(sizes[39] <= 13, "300 numbers at rest: {sizes:?}");
 }
 
 #[test]
-fn a_lost_message_is_noticed() {
+fn a_lost_message_is_noticed_and_made_up_for() {
     let (mut encoder, mut decoder) = (BatchEncoder::default(), BatchDecoder::default());
     let mut busy = quiet_batch(1000, 3);
     decoder.decode(&encoder.encode(&busy).unwrap()).unwrap();
     busy.vms[1].cpu_milli = 700;
     encoder.encode(&busy).unwrap();
-    busy.host.load1_milli = 9;
+    for number in 2..RENEWED_EVERY {
+        let message = encoder.encode(&busy).unwrap();
+        assert_eq!(decoder.decode(&message), Err(BatchError::OutOfStep), "{number}");
+    }
     let message = encoder.encode(&busy).unwrap();
-    assert_eq!(decoder.decode(&message), Err(BatchError::OutOfStep));
+    assert_eq!(decoder.decode(&message).as_ref(), Ok(&busy));
+    encoder.encode(&busy).unwrap();
+    encoder.renew();
+    let message = encoder.encode(&busy).unwrap();
+    assert_eq!(decoder.decode(&message), Ok(busy));
 }
 
 #[test]
