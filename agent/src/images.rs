@@ -3,9 +3,11 @@
 //! `<dir>/<digest>` is a whole, verified file that nobody writes to again. `<dir>/partial/<digest>`
 //! is one in the making: verified chunks in file order, so a fetch that was cut off goes on where
 //! it ended, after checking what is there. VMs that need the same file wait for one fetch of it.
+//! What another image on this host has in the same place is not fetched, or only what differs.
 //! Nothing that a member sends is believed: every blob has a bound on what it may expand to, and
 //! is what its digest says or is thrown away.
 
+mod held;
 pub mod overlay;
 
 use std::collections::HashMap;
@@ -22,6 +24,7 @@ use novacron_protocol::{Digest, ImageId};
 use tokio::task::spawn_blocking;
 
 use crate::files;
+use held::Held;
 
 /// Where blobs come from.
 pub trait BlobSource: Send + Sync {
@@ -32,6 +35,30 @@ pub trait BlobSource: Send + Sync {
         digest: Digest,
         max: usize,
     ) -> impl Future<Output = Result<Bytes, ImageError>> + Send;
+
+    /// A chunk that may be like `base`, which is at hand.
+    fn fetch_like(
+        &self,
+        chunk: Chunk,
+        base: Bytes,
+    ) -> impl Future<Output = Result<Blob, ImageError>> + Send {
+        drop(base);
+        async move { self.fetch(chunk.digest, stored_max(chunk)).await.map(Blob::Stored) }
+    }
+}
+
+/// A chunk as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blob {
+    /// As it is stored, unchecked.
+    Stored(Bytes),
+    /// Its content, checked against its digest.
+    Content(Vec<u8>),
+}
+
+/// Most bytes that a chunk takes as it is stored.
+pub fn stored_max(chunk: Chunk) -> usize {
+    chunk.len as usize + STORED_SLACK_BYTES
 }
 
 /// Why an image cannot be used.
@@ -143,14 +170,17 @@ impl ImageStore {
         let partial = self.dir.join(PARTIAL).join(wanted.file.digest.to_string());
         let chunks = wanted.chunks.clone();
         let mut draft = blocking(move || Draft::open(&partial, &chunks)).await?;
-        let rest = wanted.chunks[draft.chunks_done..].to_vec();
-        let fetches = rest.into_iter().map(|chunk| async move {
-            (chunk, source.fetch(chunk.digest, chunk.len as usize + STORED_SLACK_BYTES).await)
+        let (dir, like) = (self.dir.clone(), wanted.clone());
+        let held = blocking(move || Held::like(&dir, &like).map_err(|error| disk(&error))).await?;
+        let rest = wanted.chunks.iter().copied().enumerate().skip(draft.chunks_done);
+        let fetches = rest.collect::<Vec<_>>().into_iter().map(|(index, chunk)| {
+            let held = held.clone();
+            async move { (chunk, fetch_chunk(index, chunk, held, source).await) }
         });
         let mut fetched = futures_util::stream::iter(fetches).buffered(CHUNKS_AHEAD);
-        while let Some((chunk, stored)) = fetched.next().await {
-            let stored = stored?;
-            draft = blocking(move || draft.append(chunk, &stored)).await?;
+        while let Some((chunk, blob)) = fetched.next().await {
+            let blob = blob?;
+            draft = blocking(move || draft.append(chunk, blob)).await?;
         }
         let (file, path) = (wanted.file.clone(), self.path(wanted.file.digest));
         blocking(move || draft.finish(&file, &path)).await
@@ -190,8 +220,11 @@ impl Draft {
         Ok(Self { path: path.to_owned(), file, chunks_done, hasher })
     }
 
-    fn append(mut self, chunk: Chunk, stored: &[u8]) -> Result<Self, ImageError> {
-        let content = expand(chunk.digest, stored, chunk.len as usize)?;
+    fn append(mut self, chunk: Chunk, blob: Blob) -> Result<Self, ImageError> {
+        let content = match blob {
+            Blob::Stored(stored) => expand(chunk.digest, &stored, chunk.len as usize)?,
+            Blob::Content(content) => content,
+        };
         if content.len() != chunk.len as usize {
             return Err(damaged(chunk.digest));
         }
@@ -223,6 +256,26 @@ impl Draft {
         self.file.sync_all().map_err(|error| disk(&error))?;
         files::publish(&self.path, path, files::Sync::Yes).map_err(|error| disk(&error))
     }
+}
+
+/// A chunk from the file that the host has already, when it is the same there, or else from `source`.
+async fn fetch_chunk(
+    index: usize,
+    chunk: Chunk,
+    held: Option<Held>,
+    source: &impl BlobSource,
+) -> Result<Blob, ImageError> {
+    let base = match held {
+        Some(held) => blocking(move || Ok(held.chunk(index, chunk))).await?,
+        None => Bytes::new(),
+    };
+    if base.len() == chunk.len as usize {
+        let copy = base.clone();
+        if blocking(move || Ok(Digest::of(&copy))).await? == chunk.digest {
+            return Ok(Blob::Content(base.into()));
+        }
+    }
+    source.fetch_like(chunk, base).await
 }
 
 async fn fetch_manifest(image: ImageId, source: &impl BlobSource) -> Result<Manifest, ImageError> {

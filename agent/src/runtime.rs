@@ -11,6 +11,7 @@
 mod calls;
 mod executor;
 mod reporter;
+mod samples;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,8 +23,7 @@ use novacron_agent_core::{Acceptance, Action, DesiredRefusal, Domain, Host, Outc
 use novacron_daemon::{Clock, systemd};
 use novacron_protocol::host::{HostInventory, HostSummary, HypervisorHealth};
 use novacron_protocol::vm::DesiredSet;
-use novacron_protocol::wire::Class;
-use novacron_protocol::wire::agent::{FromAgent, Heartbeat, ToAgent};
+use novacron_protocol::wire::agent::{Heartbeat, ToAgent};
 use novacron_protocol::wire::hello::Peer;
 use novacron_protocol::wire::telemetry::Batch;
 use novacron_protocol::{ByteCount, HostId, MemberId, Name, VmId};
@@ -45,6 +45,7 @@ use crate::vm_files::{VmFiles, make_dir};
 use calls::{Calls, Question};
 use executor::Executor;
 use reporter::{Hearing, Reporter};
+use samples::SampleSender;
 
 /// Why an agent cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +129,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         sampler: HostSampler::new(vms_dir),
         rates: VmRates::default(),
         reporter: Reporter::default(),
+        samples: SampleSender::default(),
         inventory: None,
         described: false,
         name,
@@ -159,6 +161,7 @@ struct Agent {
     sampler: HostSampler,
     rates: VmRates,
     reporter: Reporter,
+    samples: SampleSender,
     /// `None` before the hypervisor has described itself.
     inventory: Option<HostInventory>,
     /// Whether the hypervisor was asked to, since it answers.
@@ -304,10 +307,8 @@ impl Agent {
         let vms = self.rates.handle_counters(now, counters);
         let batch = Batch { at: self.clock.timestamp(), host, vms };
         let taker = rendezvous::choose(self.host_id, uplink.connected());
-        if let Some(session) = taker.and_then(|member| uplink.session(member))
-            && let Err(error) = session.try_send(Class::Telemetry, &FromAgent::Telemetry(batch))
-        {
-            tracing::debug!(%error, "a telemetry batch was dropped");
+        if let Some(session) = taker.and_then(|member| uplink.session(member)) {
+            self.samples.send(&session, batch);
         }
     }
 

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use novacron_hde::delta::{self, Cut, Signature};
+use novacron_protocol::image::Chunk;
 use novacron_protocol::limits::FRAME_BYTES_MAX;
+use novacron_protocol::version::DIFFERENCES;
 use novacron_protocol::wire::Class;
 use novacron_protocol::wire::agent::ToAgent;
 use novacron_protocol::wire::call::{CallRefusal, Request, Response};
@@ -14,12 +17,14 @@ use novacron_protocol::wire::join::MemberAddress;
 use novacron_protocol::{Digest, MemberId, VmId, codec};
 use novacron_transport::renew::{self, RenewError};
 use novacron_transport::{
-    CloseReason, Endpoint, EndpointOptions, IdentityStore, IncomingCall, LinkEvent, Links, Session,
-    SessionError,
+    Body, CloseReason, Endpoint, EndpointOptions, IdentityStore, IncomingCall, LinkEvent, Links,
+    Session, SessionError,
 };
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
-use crate::images::{BlobSource, ImageError};
+use crate::images::{Blob, BlobSource, ImageError, stored_max};
 use crate::vm_files::VmFiles;
 
 /// Links to the members, and what may be asked over them.
@@ -117,8 +122,9 @@ pub struct MemberBlobs {
     turn: AtomicUsize,
 }
 
-impl BlobSource for MemberBlobs {
-    async fn fetch(&self, digest: Digest, max: usize) -> Result<Bytes, ImageError> {
+impl MemberBlobs {
+    /// The connected members, another one first each time.
+    fn sessions(&self) -> Result<Vec<(MemberId, Session)>, ImageError> {
         let mut sessions = self.links.sessions();
         if sessions.is_empty() {
             let text = "no member is connected to fetch the image from";
@@ -126,25 +132,85 @@ impl BlobSource for MemberBlobs {
         }
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % sessions.len();
         sessions.rotate_left(first);
+        Ok(sessions)
+    }
+}
+
+impl BlobSource for MemberBlobs {
+    async fn fetch(&self, digest: Digest, max: usize) -> Result<Bytes, ImageError> {
         let mut failure = String::new();
-        for (member, session) in sessions {
-            match tokio::time::timeout(BLOB_TIMEOUT, fetch(&session, digest, max)).await {
-                Ok(Ok(blob)) => return Ok(blob),
-                Ok(Err(error)) => failure = format!("member {member}: {error}"),
-                Err(_) => failure = format!("member {member}: no blob within {BLOB_TIMEOUT:?}"),
+        for (member, session) in self.sessions()? {
+            match in_time(fetch(&session, digest, max)).await {
+                Ok(blob) => return Ok(blob),
+                Err(text) => failure = format!("member {member}: {text}"),
+            }
+        }
+        Err(ImageError::Unavailable(format!("cannot fetch the image: {failure}")))
+    }
+
+    async fn fetch_like(&self, chunk: Chunk, base: Bytes) -> Result<Blob, ImageError> {
+        let mut failure = String::new();
+        for (member, session) in self.sessions()? {
+            match in_time(fetch_like(&session, chunk, base.clone())).await {
+                Ok(blob) => return Ok(blob),
+                Err(text) => failure = format!("member {member}: {text}"),
             }
         }
         Err(ImageError::Unavailable(format!("cannot fetch the image: {failure}")))
     }
 }
 
-async fn fetch(session: &Session, digest: Digest, max: usize) -> Result<Bytes, String> {
+async fn in_time<T>(fetch: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let fetched = tokio::time::timeout(BLOB_TIMEOUT, fetch).await;
+    fetched.unwrap_or_else(|_| Err(format!("no blob within {BLOB_TIMEOUT:?}")))
+}
+
+/// A chunk in whichever form the member finds shorter: as it is stored, or as the difference to `base`.
+async fn fetch_like(session: &Session, chunk: Chunk, base: Bytes) -> Result<Blob, String> {
+    let max = stored_max(chunk);
+    if session.version() < DIFFERENCES {
+        return fetch(session, chunk.digest, max).await.map(Blob::Stored);
+    }
     let text = |error: SessionError| error.to_string();
-    let (response, mut body) =
-        session.call(Class::Bulk, &Request::Blob { digest }).await.map_err(text)?;
+    let signature = signature_of(base.clone()).await;
+    let request = Request::CodedBlob { digest: chunk.digest, signature };
+    let (response, mut body) = session.call(Class::Bulk, &request).await.map_err(text)?;
+    let coded = match response {
+        Response::CodedBlob { coded_len } => match usize::try_from(coded_len) {
+            Ok(len) if len <= max => body.read_exactly(len).await.map_err(text)?,
+            _ => return Err(format!("its coded blob of {coded_len} bytes is longer than {max}")),
+        },
+        other => return stored(other, body, max).await.map(Blob::Stored),
+    };
+    let rebuild = move || delta::decode_once(coded, base, chunk.digest, chunk.len as usize);
+    match spawn_blocking(rebuild).await.map_err(|error| error.to_string())? {
+        Ok(content) => Ok(Blob::Content(content)),
+        Err(error) => {
+            tracing::warn!(%error, "a coded blob is of no use, and is fetched whole");
+            fetch(session, chunk.digest, max).await.map(Blob::Stored)
+        }
+    }
+}
+
+/// The signature of what is at hand, for the member to refer to.
+async fn signature_of(base: Bytes) -> Vec<u8> {
+    let key = Uuid::new_v4().as_u64_pair().0;
+    let sign = move || Signature::of(base.clone(), Cut::disk(base.len() as u64), key).encode();
+    spawn_blocking(sign).await.unwrap_or_else(|_| Signature::none().encode())
+}
+
+async fn fetch(session: &Session, digest: Digest, max: usize) -> Result<Bytes, String> {
+    let call = session.call(Class::Bulk, &Request::Blob { digest }).await;
+    let (response, body) = call.map_err(|error| error.to_string())?;
+    stored(response, body, max).await
+}
+
+async fn stored(response: Response, mut body: Body, max: usize) -> Result<Bytes, String> {
     match response {
         Response::Blob { stored_len } => match usize::try_from(stored_len) {
-            Ok(len) if len <= max => body.read_exactly(len).await.map_err(text),
+            Ok(len) if len <= max => {
+                body.read_exactly(len).await.map_err(|error| error.to_string())
+            }
             _ => Err(format!("its blob of {stored_len} bytes is longer than {max}")),
         },
         Response::Refused(refusal) => Err(refusal.to_string()),

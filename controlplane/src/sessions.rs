@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use novacron_controlplane_core::Actor;
+use novacron_hde::telemetry::{BatchDecoder, BatchError};
 use novacron_protocol::codec;
 use novacron_protocol::limits::{FRAME_BYTES_MAX, RECORD_BYTES_MAX};
 use novacron_protocol::wire::Class;
@@ -150,6 +151,7 @@ impl Sessions {
     }
 
     async fn hear_agent(&self, session: &Session, host: HostId) -> SessionError {
+        let mut samples = BatchDecoder::default();
         loop {
             let bytes = match session.recv().await {
                 Ok((_, bytes)) => bytes,
@@ -160,6 +162,15 @@ impl Sessions {
                     self.metrics.push(host, batch);
                     continue;
                 }
+                Ok(FromAgent::CodedTelemetry(message)) => match samples.decode(&message) {
+                    Ok(batch) => {
+                        self.metrics.push(host, batch);
+                        continue;
+                    }
+                    // The agent gave one up that did not fit its queue.
+                    Err(BatchError::OutOfStep) => continue,
+                    Err(error) => return violation(session, &error.to_string()),
+                },
                 Ok(FromAgent::Heartbeat(_)) => Word::Heartbeat,
                 Ok(FromAgent::Inventory(inventory)) => Word::Inventory(inventory),
                 Ok(FromAgent::Report(report)) => Word::Report(report),
@@ -203,9 +214,10 @@ impl Sessions {
             let turn = Arc::clone(&turns).acquire_owned().await;
             match session.accept_call().await {
                 Ok(call) => {
-                    let (sessions, peer) = (self.clone(), session.peer());
+                    let (sessions, session) = (self.clone(), session.clone());
                     tokio::spawn(async move {
-                        if let Err(error) = sessions.answer(peer, call).await {
+                        let peer = session.peer();
+                        if let Err(error) = sessions.answer(&session, call).await {
                             tracing::debug!(%peer, %error, "call not answered");
                         }
                         drop(turn);
@@ -216,11 +228,19 @@ impl Sessions {
         }
     }
 
-    async fn answer(self, peer: Peer, mut call: IncomingCall) -> Result<(), SessionError> {
-        let request = call.request().clone();
+    async fn answer(self, session: &Session, mut call: IncomingCall) -> Result<(), SessionError> {
+        let (peer, request) = (session.peer(), call.request().clone());
         let response = match (request, peer) {
             (Request::RenewCertificate { csr }, _) => self.renew(peer, &csr),
             (Request::Blob { digest }, _) => return self.blobs.answer(call, digest).await,
+            (Request::CodedBlob { digest, signature }, _) => {
+                let stats = session.stats();
+                // Before the first sample the window says at least what may leave in a round trip.
+                let window = stats.congestion_window_bytes as f64 / stats.rtt.as_secs_f64().max(1e-6);
+                let known = stats.bandwidth.0 as f64 / 8.0;
+                let bytes_per_s = if known > 0.0 { known } else { window };
+                return self.blobs.answer_coded(call, digest, &signature, bytes_per_s).await;
+            }
             (Request::Propose { command }, Peer::Member(_)) => {
                 self.cluster.answer_proposal(command).await
             }

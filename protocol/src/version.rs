@@ -31,7 +31,10 @@ pub struct VersionRange {
 }
 
 /// What this build speaks.
-pub const SUPPORTED: VersionRange = VersionRange { oldest: Version(1), newest: Version(1) };
+pub const SUPPORTED: VersionRange = VersionRange { oldest: Version(1), newest: Version(2) };
+
+/// From here on samples and blobs may travel as differences to what the peer has.
+pub const DIFFERENCES: Version = Version(2);
 
 /// Two peers have no version in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,10 +1,13 @@
 //! A control plane of one member, played by the test.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use novacron_hde::delta::{Signature, encode_once};
+use novacron_hde::telemetry::BatchDecoder;
 use novacron_protocol::join_token::{JoinRole, JoinToken, Secret};
 use novacron_protocol::limits::FRAME_BYTES_MAX;
 use novacron_protocol::vm::{DesiredSet, DesiredVm, ObservedVm};
@@ -31,6 +34,8 @@ pub(crate) struct Member {
     authority: ClusterAuthority,
     cluster: ClusterId,
     pub(crate) blobs: Arc<Mutex<HashMap<Digest, Bytes>>>,
+    /// Of blobs, in whichever form.
+    pub(crate) sent_bytes: Arc<AtomicUsize>,
 }
 
 impl Member {
@@ -43,7 +48,7 @@ impl Member {
         let store = IdentityStore::new(identity);
         let addr = "127.0.0.1:0".parse().unwrap();
         let endpoint = Endpoint::bind(addr, store, EndpointOptions::default()).unwrap();
-        Self { endpoint, authority, cluster, blobs: Arc::default() }
+        Self { endpoint, authority, cluster, blobs: Arc::default(), sent_bytes: Arc::default() }
     }
 
     pub(crate) fn token(&self) -> JoinToken {
@@ -79,8 +84,9 @@ impl Member {
     pub(crate) async fn accept(&self, term: u64) -> Agent {
         let incoming = timeout(PATIENCE, self.endpoint.accept()).await.unwrap();
         let Some(Incoming::Session(session)) = incoming else { panic!("{incoming:?}") };
-        tokio::spawn(answer(session.clone(), Arc::clone(&self.blobs)));
-        let agent = Agent { session };
+        let (blobs, sent_bytes) = (Arc::clone(&self.blobs), Arc::clone(&self.sent_bytes));
+        tokio::spawn(answer(session.clone(), blobs, sent_bytes));
+        let agent = Agent { session, samples: Mutex::default() };
         agent.say(ToAgent::Leadership { term: Term(term), leader: Some(ME) }).await;
         agent.say(ToAgent::Members(self.addresses())).await;
         agent
@@ -94,6 +100,7 @@ impl Member {
 /// An agent as its leader sees it.
 pub(crate) struct Agent {
     pub(crate) session: Session,
+    samples: Mutex<BatchDecoder>,
 }
 
 impl Agent {
@@ -111,7 +118,15 @@ impl Agent {
         let heard = async {
             loop {
                 let (_, bytes) = self.session.recv().await.unwrap();
-                if let Some(found) = wanted(codec::decode(&bytes, FRAME_BYTES_MAX).unwrap()) {
+                let message = match codec::decode(&bytes, FRAME_BYTES_MAX).unwrap() {
+                    FromAgent::CodedTelemetry(coded) => {
+                        let batch = self.samples.lock().unwrap().decode(&coded).unwrap();
+                        FromAgent::Telemetry(batch)
+                    }
+                    FromAgent::Telemetry(_) => panic!("a member of this version takes less"),
+                    other => other,
+                };
+                if let Some(found) = wanted(message) {
                     return found;
                 }
             }
@@ -136,16 +151,34 @@ impl Agent {
     }
 }
 
-async fn answer(session: Session, blobs: Arc<Mutex<HashMap<Digest, Bytes>>>) {
+async fn answer(
+    session: Session,
+    blobs: Arc<Mutex<HashMap<Digest, Bytes>>>,
+    sent_bytes: Arc<AtomicUsize>,
+) {
     while let Ok(call) = session.accept_call().await {
-        let Request::Blob { digest } = call.request() else { panic!("{:?}", call.request()) };
+        let (digest, signature) = match call.request() {
+            Request::Blob { digest } => (digest, None),
+            Request::CodedBlob { digest, signature } => {
+                (digest, Some(Signature::decode(signature).unwrap()))
+            }
+            other => panic!("{other:?}"),
+        };
         let blob = blobs.lock().unwrap().get(digest).cloned();
-        let answered = match blob {
-            Some(blob) => {
+        let answered = match (blob, signature) {
+            (Some(blob), Some(signature)) if !signature.is_empty() => {
+                let content = Bytes::from(zstd::decode_all(&blob[..]).unwrap());
+                let coded = encode_once(signature, &content, 1e7);
+                sent_bytes.fetch_add(coded.len(), Ordering::SeqCst);
+                let response = Response::CodedBlob { coded_len: coded.len() as u64 };
+                call.respond_with_bytes(&response, coded).await
+            }
+            (Some(blob), _) => {
+                sent_bytes.fetch_add(blob.len(), Ordering::SeqCst);
                 let response = Response::Blob { stored_len: blob.len() as u64 };
                 call.respond_with_bytes(&response, blob).await
             }
-            None => {
+            (None, _) => {
                 let refusal = CallRefusal::NotFound("blob".to_owned());
                 call.respond(&Response::Refused(refusal)).await
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use novacron_hde::delta::{self, Cut, Signature};
 use novacron_protocol::image::{Chunk, FileRole, ImageFile, ManifestFile};
 
 use super::*;
@@ -204,4 +205,28 @@ async fn what_is_needed_is_not_known_without_every_manifest() {
     let lacking = ImageId(Digest::of(b"an image that is not copied yet"));
     let error = store.blobs_of([lacking]).await.unwrap_err();
     assert!(matches!(error, BlobError::Missing(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_blob_is_coded_where_that_is_shorter_and_not_where_it_takes_longer() {
+    let (_directory, store) = store();
+    let line = |n: u64| format!("{n} {}\n", n * n % 977).into_bytes();
+    let old: Vec<u8> = (0..60_000).flat_map(line).collect();
+    let mut new = old.clone();
+    new[100_000..100_010].copy_from_slice(b"novacron!!");
+    let digest = Digest::of(&new);
+    put(&store, digest, &zstd::encode_all(&new[..], 1).unwrap()).await.unwrap();
+    let stored = store.size(digest).await.unwrap().unwrap().0 as usize;
+    let coded = |signature, bytes_per_s| store.inner.coded(digest, signature, bytes_per_s).unwrap();
+
+    let base = Bytes::from(old);
+    let signature = Signature::of(base.clone(), Cut::disk(base.len() as u64), 3);
+    let delta = coded(signature, 1e9).unwrap();
+    assert!(delta.len() < stored / 10, "{} of {stored}", delta.len());
+    assert_eq!(delta::decode_once(delta, base, digest, new.len()).unwrap(), new);
+
+    assert_eq!(coded(Signature::none(), 1e9), None, "a fast link");
+    let slow = coded(Signature::none(), 1e5).unwrap();
+    assert!(slow.len() < stored, "{} of {stored}", slow.len());
+    assert_eq!(delta::decode_once(slow, Bytes::new(), digest, new.len()).unwrap(), new);
 }

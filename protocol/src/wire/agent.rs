@@ -21,6 +21,9 @@ pub enum FromAgent {
     Report(Report),
     /// Class `telemetry`.
     Telemetry(Batch),
+    /// Class `telemetry`, from version 2 on: a batch as differences to those before it on the same
+    /// session. Its form is that of `novacron-hde`'s `telemetry`.
+    CodedTelemetry(Vec<u8>),
 }
 
 /// Words of an agent that it must not say.
@@ -41,7 +44,7 @@ impl FromAgent {
     pub fn open(bytes: &[u8]) -> Result<Self, FromAgentError> {
         let message: Self = codec::decode(bytes, FRAME_BYTES_MAX)?;
         match &message {
-            Self::Heartbeat(_) | Self::Telemetry(_) => {}
+            Self::Heartbeat(_) | Self::Telemetry(_) | Self::CodedTelemetry(_) => {}
             Self::Inventory(inventory) => {
                 check_text(&inventory.agent_version)?;
                 check_text(&inventory.hypervisor)?;

@@ -1,7 +1,7 @@
 //! One question and one answer on a stream of their own.
 //!
 //! The first frame is a [`Request`], the answer a [`Response`]. Raw bytes up to the stream's end
-//! follow an [`Request::InstallSnapshot`] and a [`Response::Blob`].
+//! follow an [`Request::InstallSnapshot`], a [`Response::Blob`] and a [`Response::CodedBlob`].
 
 use bincode::{Decode, Encode};
 
@@ -22,6 +22,9 @@ pub enum Request {
     ConsoleTail { vm: VmId, bytes_max: u32 },
     /// To a member, from the leader: a Raft snapshot message; `state_len` bytes of state follow.
     InstallSnapshot { message: Box<super::raft::Message>, state_len: u64 },
+    /// To a member, from version 2 on: as [`Self::Blob`], for a caller that has something like it.
+    /// `signature` is that of `novacron-hde`'s `delta`; the answer is a blob in either form.
+    CodedBlob { digest: Digest, signature: Vec<u8> },
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -42,6 +45,10 @@ pub enum Response {
     Console(Vec<u8>),
     Done,
     Refused(CallRefusal),
+    /// A stream of `novacron-hde` follows, which stands for the blob's content.
+    CodedBlob {
+        coded_len: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, thiserror::Error)]

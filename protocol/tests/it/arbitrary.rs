@@ -199,6 +199,7 @@ pub(crate) fn from_agent() -> impl Strategy<Value = FromAgent> {
         (number(Generation), vec(observed(), 0..5))
             .prop_map(|(generation, vms)| FromAgent::Report(Report { generation, vms })),
         batch().prop_map(FromAgent::Telemetry),
+        vec(any::<u8>(), 0..40).prop_map(FromAgent::CodedTelemetry),
     ]
 }
 
@@ -260,6 +261,8 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         bytes().prop_map(|csr| Request::RenewCertificate { csr }),
         digest().prop_map(|digest| Request::Blob { digest }),
+        (digest(), bytes())
+            .prop_map(|(digest, signature)| Request::CodedBlob { digest, signature }),
         bytes().prop_map(|command| Request::Propose { command }),
         (id(HostId::from_uuid), number(Timestamp))
             .prop_map(|(host, since)| Request::Metrics { host, since }),
@@ -276,6 +279,7 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
     prop_oneof![
         bytes().prop_map(|certificate| Response::Certificate { certificate }),
         any::<u64>().prop_map(|stored_len| Response::Blob { stored_len }),
+        any::<u64>().prop_map(|coded_len| Response::CodedBlob { coded_len }),
         (number(LogIndex), bytes())
             .prop_map(|(index, outcome)| Response::Applied { index, outcome }),
         option::of(metrics()).prop_map(Response::Metrics),

@@ -147,6 +147,7 @@ samples!(from_agent: FromAgent {
         vms: vec![observed(VmState::Running, ""), observed(VmState::Failed, "no such image")],
     }),
     "telemetry": FromAgent::Telemetry(_) => FromAgent::Telemetry(batch()),
+    "coded-telemetry": FromAgent::CodedTelemetry(_) => FromAgent::CodedTelemetry(vec![0, 1, 2, 3]),
 });
 
 samples!(to_agent: ToAgent {
@@ -209,6 +210,8 @@ samples!(request: Request {
             message: Box::new(raft_message(Kind::Snapshot)),
             state_len: 1 << 20,
         },
+    "coded-blob": Request::CodedBlob { digest: _, signature: _ } =>
+        Request::CodedBlob { digest: digest(), signature: vec![1, 0, 2] },
 });
 
 samples!(response: Response {
@@ -223,6 +226,7 @@ samples!(response: Response {
     "done": Response::Done => Response::Done,
     "refused": Response::Refused(_) =>
         Response::Refused(CallRefusal::NotFound("vm".to_owned())),
+    "coded-blob": Response::CodedBlob { coded_len: _ } => Response::CodedBlob { coded_len: 300 },
 });
 
 samples!(call_refusal: CallRefusal {
