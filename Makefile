@@ -93,7 +93,7 @@ fuzz-%: ## Fuzz one decoder, such as fuzz-call
 	@fuzz/run.sh $*
 
 .PHONY: bench
-bench: bench-fleet bench-consensus bench-dwcp bench-predict ## Run every benchmark
+bench: bench-fleet bench-consensus bench-dwcp bench-predict bench-hde ## Run every benchmark
 
 .PHONY: bench-fleet
 bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
@@ -114,6 +114,12 @@ bench-predict: ## Predicted bandwidth beside simple predictors, on recorded link
 	@scripts/setup.sh build
 	$(CARGO) build --release --package novacron-bench
 	target/release/novacron-bench predict $(if $(TRACES),--traces $(TRACES))
+
+.PHONY: bench-hde
+bench-hde: ## Compression and deltas beside every fixed choice; QUICK=1 is a subset
+	@scripts/setup.sh build lab
+	$(CARGO) build --release --package novacron-bench
+	target/release/novacron-bench hde $(if $(QUICK),--quick)
 
 .PHONY: package
 package: ## Build the Debian packages into target/debian

@@ -17,6 +17,7 @@ mod api;
 mod consensus;
 mod dwcp;
 mod fleet;
+mod hde;
 mod http;
 mod load;
 mod machine;
@@ -43,6 +44,8 @@ enum Bench {
     Consensus(ConsensusArguments),
     /// The transport beside TCP, gRPC, quinn and s2n-quic, on emulated links
     Dwcp(dwcp::Arguments),
+    /// Time, bytes and processor time of sending compressible things, beside every fixed choice
+    Hde(hde::HdeArguments),
     /// Predicted bandwidth beside simple predictors, on recorded links
     Predict(predict::Arguments),
     /// One of NovaCron's own ends of what `dwcp` measures
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Bench::Fleet(arguments) => fleet::run(arguments),
         Bench::Consensus(arguments) => consensus::run(arguments),
         Bench::Dwcp(arguments) => dwcp::run(arguments),
+        Bench::Hde(arguments) => hde::run(arguments),
         Bench::Predict(arguments) => predict::run(arguments),
         Bench::DwcpPeer { end } => dwcp::own::run(&end),
         Bench::DwcpPing { end } => dwcp::ping::run(&end),
