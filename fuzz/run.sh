@@ -49,6 +49,13 @@ mkdir -p corpus/join_token corpus/snapshot corpus/page_token
 grep -ho 'novacron1\..*' ../protocol/tests/it/snapshots/it__golden__join_token.snap |
     while read -r text; do printf %s "$text" >"corpus/join_token/golden-${#text}"; done
 
+# Small streams, signatures and batches of samples, behind the byte that says which.
+mkdir -p corpus/hde
+printf '\0\1\0\1\5\0\0\0hello\0\5\0\0\0\0\0\0\0' >corpus/hde/raw
+printf '\1\1\1\2\0\4\0\0\7\0\0\4\0\0\0\0\0\0' >corpus/hde/fill
+printf '\0\1\0\5\4\0\0\0\1\0\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0' >corpus/hde/copy
+printf '\3\0\0\0\0' >corpus/hde/samples
+
 mapfile -t targets < <([ $# -gt 0 ] && printf '%s\n' "$@" || cargo fuzz list --fuzz-dir .)
 cargo fuzz build --fuzz-dir . >&2
 
