@@ -60,7 +60,7 @@ pub(crate) fn make(cache: &Path, dir: &Path, max: usize) -> Result<Vec<Corpus>> 
 
 /// At most `max` bytes from the middle: the beginning of a memory or disk is not typical of it.
 fn middle(content: &Bytes, max: usize) -> Bytes {
-    let start = content.len().saturating_sub(max) / 2 & !4095;
+    let start = (content.len().saturating_sub(max) / 2) & !4095;
     content.slice(start..content.len().min(start + max))
 }
 

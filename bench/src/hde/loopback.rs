@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,14 +31,14 @@ pub(crate) fn run(content: &Bytes, options: Options) -> Result<Outcome> {
     let out = TcpStream::connect(listener.local_addr()?)?;
     out.set_nodelay(true)?;
     let (input, _) = listener.accept()?;
-    let shared = Arc::new(Mutex::new(Shared::default()));
+    let shared = &Mutex::new(Shared::default());
     let (blocks_tx, blocks_rx) = mpsc::sync_channel(BLOCKS_MAX);
     let len = content.len() as u64;
     let began = Instant::now();
     thread::scope(|scope| {
-        let writer = scope.spawn(|| write(out, &blocks_rx, &shared, began));
+        let writer = scope.spawn(move || write(out, &blocks_rx, shared, began));
         let reader = scope.spawn(move || read(input, len, began));
-        let coder = scope.spawn(|| code(content, options, blocks_tx, &shared));
+        let coder = scope.spawn(move || code(content, options, blocks_tx, shared));
         let (wire_bytes, coding) = coder.join().map_err(|_| anyhow!("the coder panicked"))??;
         let writing = writer.join().map_err(|_| anyhow!("the writer panicked"))??;
         let (seconds, reading) = reader.join().map_err(|_| anyhow!("the reader panicked"))??;

@@ -42,7 +42,7 @@ pub(crate) fn of_this_machine(count: usize) -> Result<Vec<Batch>> {
         };
         last = traffic;
         // A real clock is late by some ms.
-        let late = (now.subsec_micros() / 100 % 5).into();
+        let late = u64::from(now.subsec_micros() / 100 % 5);
         batches.push(Batch { at: Timestamp(BEGIN_MS + STEP_MS * at as u64 + late), host, vms });
         thread::sleep(EVERY.saturating_sub(began.elapsed().saturating_sub(now)));
     }
