@@ -236,7 +236,8 @@ impl Sessions {
             (Request::CodedBlob { digest, signature }, _) => {
                 let stats = session.stats();
                 // Before the first sample the window says at least what may leave in a round trip.
-                let window = stats.congestion_window_bytes as f64 / stats.rtt.as_secs_f64().max(1e-6);
+                let window =
+                    stats.congestion_window_bytes as f64 / stats.rtt.as_secs_f64().max(1e-6);
                 let known = stats.bandwidth.0 as f64 / 8.0;
                 let bytes_per_s = if known > 0.0 { known } else { window };
                 return self.blobs.answer_coded(call, digest, &signature, bytes_per_s).await;
