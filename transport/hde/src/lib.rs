@@ -8,7 +8,7 @@
 //! samples ──> telemetry::BatchEncoder ──> bytes ──> telemetry::BatchDecoder
 //! ```
 //! Everything here is processor work and decisions: no clock, no I/O, no randomness. The shell
-//! measures how long a job took and what the link takes, and says so. `docs/decisions/0010` has the
+//! measures how long a job took and what the link takes, and says so. `docs/decisions/0012` has the
 //! measurements behind the choices.
 
 mod block;
