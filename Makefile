@@ -102,6 +102,13 @@ bench-fleet: ## Latency, fail-over and memory, beside peers; QUICK=1 is a subset
 		--package novacron-cli --package novacron-bench
 	NOVACRON_BIN_DIR=target/release target/release/novacron-bench fleet $(if $(QUICK),--quick)
 
+.PHONY: bench-consensus
+bench-consensus: ## Writes, reads and their cost beside etcd; QUICK=1 is a subset
+	@scripts/setup.sh build
+	$(CARGO) build --release --package novacron-controlplane --package novacron-agent \
+		--package novacron-cli --package novacron-bench
+	NOVACRON_BIN_DIR=target/release target/release/novacron-bench consensus $(if $(QUICK),--quick)
+
 .PHONY: bench-dwcp
 bench-dwcp: ## The transport beside TCP, gRPC, quinn and s2n-quic; root; QUICK=1, TRACES=DIR
 	@scripts/setup.sh build
