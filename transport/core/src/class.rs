@@ -9,8 +9,6 @@ use novacron_protocol::wire::Class;
 /// What a class may claim of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// QUIC stream priority; a higher one is sent first.
-    pub priority: i32,
     /// Messages that may wait to be sent. At the bound `send` waits and `try_send` refuses.
     pub queue_messages: usize,
     /// Bytes that may wait to be sent, same consequence. One frame always fits.
@@ -21,7 +19,7 @@ pub struct Share {
     pub inbox_bytes: usize,
 }
 
-/// Decides what is sent next.
+/// What each class may claim, and who comes first where nothing has to be shared.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scheduler;
 
@@ -35,7 +33,6 @@ impl Scheduler {
             }
         };
         Share {
-            priority: Self::priority(class),
             queue_messages: CLASS_QUEUE_MESSAGES,
             queue_bytes: FRAME_BYTES_MAX + 64,
             inbox_bytes,
@@ -44,19 +41,7 @@ impl Scheduler {
 
     /// The most urgent of the classes that have something to send.
     pub fn next(&self, waiting: impl IntoIterator<Item = Class>) -> Option<Class> {
-        waiting.into_iter().max_by_key(|class| Self::priority(*class))
-    }
-
-    const fn priority(class: Class) -> i32 {
-        match class {
-            Class::Lease => 60,
-            Class::Command => 50,
-            Class::Event => 40,
-            Class::Console => 30,
-            Class::Telemetry => 20,
-            Class::Migration => 10,
-            Class::Bulk => 0,
-        }
+        waiting.into_iter().min()
     }
 }
 
@@ -68,13 +53,13 @@ mod tests {
 
     #[test]
     fn shares_are_as_printed() {
-        let mut table = String::from("class      priority  messages  queue bytes  inbox bytes\n");
+        let mut table = String::from("class      messages  queue bytes  inbox bytes\n");
         for class in Class::ALL {
             let share = Scheduler.share(class);
             writeln!(
                 table,
-                "{class:<10} {:>8} {:>9} {:>12} {:>12}",
-                share.priority, share.queue_messages, share.queue_bytes, share.inbox_bytes
+                "{class:<10} {:>8} {:>12} {:>12}",
+                share.queue_messages, share.queue_bytes, share.inbox_bytes
             )
             .unwrap();
         }
