@@ -26,10 +26,10 @@ pub(crate) const BODIES_MAX: usize = 8;
 /// follower forwards wait a commit each, so there must be room for a burst.
 pub(crate) const CALLS_MAX: u32 = 256;
 /// Unread bytes of one stream. A lost packet holds up those behind it for a round trip, so one
-/// stream takes up to two bandwidth-delay products: 500 Mbit/s at 200 ms.
-const STREAM_WINDOW: u32 = 24 << 20;
+/// stream takes two bandwidth-delay products and more: 500 Mbit/s at 300 ms.
+const STREAM_WINDOW: u32 = 48 << 20;
 /// Unread bytes of one connection. See the module's sum.
-const CONNECTION_WINDOW: u32 = 368 << 20;
+const CONNECTION_WINDOW: u32 = 736 << 20;
 /// Unacknowledged bytes of one connection; what is written beyond waits with the driver.
 const SEND_WINDOW: u64 = 64 << 20;
 /// Most that a peer may wait with an acknowledgement. Shorter than QUIC's 25 ms, so that a lost
